@@ -1,0 +1,45 @@
+package fs
+
+import (
+	"context"
+	"iter"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Blobs is the pool of blobs that all layouts of a mount share. Errors wrap fs.ErrNotExist where
+// there is no such blob; a syscall.Errno in the chain is what the caller sees.
+type Blobs interface {
+	// Stat returns the size of a blob that can be opened.
+	Stat(ctx context.Context, d digest.Digest) (size int64, err error)
+	// Open opens a blob for reading; nothing is downloaded yet.
+	Open(ctx context.Context, d digest.Digest) (Blob, error)
+	// Commit makes a blob of the local file at path, which is gone afterwards. An error leaves the
+	// file where it is. For a manifest it returns only when everything it names is in the bucket.
+	Commit(ctx context.Context, path string, d digest.Digest) error
+	// Forget drops the local copy; a blob that no name reaches is hidden until it is committed again.
+	Forget(ctx context.Context, d digest.Digest) error
+	// All lists the blobs that a layout shows: for scope "" all that are known, for a name those
+	// that its tags reach and the local ones that no name reaches.
+	All(ctx context.Context, scope string) iter.Seq2[digest.Digest, error]
+}
+
+// Blob is a blob open for reading. If it also has a method PassthroughFd() (int, bool) that answers
+// true, the kernel may read that file itself.
+type Blob interface {
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	Size() int64
+	Close() error
+}
+
+// Names is the part of the bucket that index.json shows. A scope is "" for the root layout, else a name.
+type Names interface {
+	// Index renders the index.json of a scope, fresh as of --refresh.
+	Index(ctx context.Context, scope string) ([]byte, error)
+	// Publish applies what a writer changed between two versions of an index.json, name by name.
+	Publish(ctx context.Context, scope string, before, after []byte) error
+	// Children lists the directories below a scope: the next path components of the names beneath it.
+	Children(ctx context.Context, scope string) ([]string, error)
+	// Delete deletes a name (its index.json was removed); fs.ErrPermission unless deleting is allowed.
+	Delete(ctx context.Context, scope string) error
+}

@@ -1,0 +1,2 @@
+// Package fs is what the kernel sees.
+package fs
