@@ -1,0 +1,34 @@
+package sync
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// BlobBucket is the half of the bucket that holds blobs.
+type BlobBucket interface {
+	StatBlob(ctx context.Context, d digest.Digest) (bucket.Object, error)
+	OpenBlob(ctx context.Context, d digest.Digest, off, n int64) (io.ReadCloser, error)
+	PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error
+	TouchBlob(ctx context.Context, d digest.Digest, size int64) error
+	ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error]
+}
+
+// NameBucket is the half of the bucket that holds names.
+type NameBucket interface {
+	GetName(ctx context.Context, name string) (bucket.Name, error)
+	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) (bucket.Version, error)
+	DeleteName(ctx context.Context, name string) error
+	ListNames(ctx context.Context, prefix string) iter.Seq2[bucket.NameEntry, error]
+}
+
+var (
+	_ BlobBucket = (*bucket.Client)(nil)
+	_ NameBucket = (*bucket.Client)(nil)
+)

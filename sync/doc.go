@@ -1,0 +1,2 @@
+// Package sync moves blobs and names between local disk and bucket.
+package sync
