@@ -2,52 +2,244 @@ package sync
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
 	"iter"
+	"os"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/index"
+	"github.com/layoutfs/layoutfs/sync/bucket"
+	"github.com/layoutfs/layoutfs/sync/disk"
 )
 
-// Reader is a blob open for reading. It has the methods of fs.Blob and PassthroughFd; the daemon
-// adapts Open, whose result type differs.
-type Reader struct{}
-
-// ReadAt reads, fetching what is not there.
-func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) { return 0, errStub }
-
-// Size of the blob in bytes.
-func (r *Reader) Size() int64 { return 0 }
-
-// PassthroughFd is the file descriptor of the complete local copy, if there is one.
-func (r *Reader) PassthroughFd() (int, bool) { return -1, false }
-
-// Close closes.
-func (r *Reader) Close() error { return nil }
-
-// Stat implements fs.Blobs.
-func (e *Engine) Stat(ctx context.Context, d digest.Digest) (int64, error) { return 0, errStub }
-
-// Open implements fs.Blobs but for its result type.
-func (e *Engine) Open(ctx context.Context, d digest.Digest) (*Reader, error) { return nil, errStub }
-
-// Commit implements fs.Blobs.
-func (e *Engine) Commit(ctx context.Context, path string, d digest.Digest) error { return errStub }
-
-// Forget implements fs.Blobs.
-func (e *Engine) Forget(ctx context.Context, d digest.Digest) error { return errStub }
-
-// All implements fs.Blobs.
-func (e *Engine) All(ctx context.Context, scope string) iter.Seq2[digest.Digest, error] { return nil }
-
-// Index implements fs.Names.
-func (e *Engine) Index(ctx context.Context, scope string) ([]byte, error) { return nil, errStub }
-
-// Publish implements fs.Names.
-func (e *Engine) Publish(ctx context.Context, scope string, before, after []byte) error {
-	return errStub
+// Stat returns the size of a blob that can be opened, from local disk, from what is known, or with one
+// request.
+func (e *Engine) Stat(ctx context.Context, d digest.Digest) (int64, error) {
+	rec, known, err := e.index.Blob(d)
+	if err != nil {
+		return 0, fmt.Errorf("stat blob %s: %w", d, err)
+	}
+	if known && rec.Where&index.Hidden != 0 {
+		return 0, fmt.Errorf("stat blob %s: removed here: %w", d, iofs.ErrNotExist)
+	}
+	if local := e.disk.Stat(d); local.State == disk.Warm || local.State == disk.Staged {
+		return local.Size, nil
+	}
+	if size, ok := e.synthetic(d); ok {
+		return size, nil
+	}
+	if known && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe {
+		return rec.Size, nil
+	}
+	return e.statBucket(ctx, d, rec)
 }
 
-// Children implements fs.Names.
-func (e *Engine) Children(ctx context.Context, scope string) ([]string, error) { return nil, errStub }
+func (e *Engine) statBucket(ctx context.Context, d digest.Digest, rec index.Blob) (int64, error) {
+	a, err := e.presence.ask(ctx, d, believe)
+	switch {
+	case err == nil && a.found:
+		return a.size, nil
+	case err == nil:
+		return 0, fmt.Errorf("stat blob %s: %w", d, iofs.ErrNotExist)
+	case !errors.Is(err, bucket.ErrUnreachable):
+		return 0, err
+	case rec.Where&index.Bucket != 0:
+		return rec.Size, nil // as last known
+	case e.o.WriteBack || e.o.Offline:
+		return 0, fmt.Errorf("stat blob %s: %w", d, iofs.ErrNotExist) // so that it can be written
+	}
+	return 0, err
+}
 
-// Delete implements fs.Names.
-func (e *Engine) Delete(ctx context.Context, scope string) error { return errStub }
+// Reader is a blob open for reading: a complete local copy, or a download. It has the methods of
+// fs.Blob; the daemon adapts Engine.Open, whose result type differs.
+type Reader struct {
+	file *os.File
+	size int64
+	dl   *download
+}
+
+// Open opens a blob; nothing is downloaded yet.
+func (e *Engine) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
+	size, err := e.Stat(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.materialise(ctx, d); err != nil {
+		return nil, err
+	}
+	e.used(d)
+	f, err := e.disk.Open(d)
+	if err == nil {
+		return &Reader{file: f, size: size}, nil
+	}
+	if !errors.Is(err, iofs.ErrNotExist) {
+		return nil, fmt.Errorf("open blob %s: %w", d, err)
+	}
+	if size == 0 && d.Algorithm().FromBytes(nil) != d {
+		return nil, fmt.Errorf("open blob %s: it is empty in the bucket: %w", d, disk.ErrMismatch)
+	}
+	dl, err := e.fetcher.acquire(d, size)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{dl: dl, size: size}, nil
+}
+
+// ReadAt reads, fetching first what is not there.
+func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off >= r.size {
+		return 0, io.EOF
+	}
+	if r.dl != nil {
+		return r.dl.readAt(ctx, p, off)
+	}
+	return r.file.ReadAt(p, off)
+}
+
+// Size of the blob in bytes.
+func (r *Reader) Size() int64 { return r.size }
+
+// PassthroughFd is the file descriptor of the complete local copy, if there is one.
+func (r *Reader) PassthroughFd() (int, bool) {
+	if r.file == nil {
+		return -1, false
+	}
+	return int(r.file.Fd()), true
+}
+
+// Close closes.
+func (r *Reader) Close() error {
+	if r.dl != nil {
+		r.dl.f.release(r.dl)
+		return nil
+	}
+	return r.file.Close()
+}
+
+// useGrain is how exactly the last use of a blob is kept in the index.
+const useGrain = time.Minute
+
+// used notes the use of a blob in the index. Recency on disk is the disk's own; this survives a restart.
+func (e *Engine) used(d digest.Digest) {
+	rec, known, err := e.index.Blob(d)
+	if err == nil && known && time.Since(rec.Used) < useGrain {
+		return
+	}
+	if err == nil {
+		err = e.index.UpdateBlob(d, func(b *index.Blob) { b.Used = time.Now() })
+	}
+	if err != nil {
+		e.log.Warn("note the use of a blob", "blob", d, "err", err)
+	}
+}
+
+// Forget drops the local copy. A blob that no name reaches is hidden until it is committed again; one
+// that a name reaches comes back from the bucket. The bucket is left alone.
+func (e *Engine) Forget(ctx context.Context, d digest.Digest) error {
+	reached, err := e.reached(ctx, d)
+	if err != nil {
+		return fmt.Errorf("forget blob %s: %w", d, err)
+	}
+	if !reached {
+		if err := e.index.UpdateBlob(d, func(b *index.Blob) { b.Where |= index.Hidden }); err != nil {
+			return fmt.Errorf("forget blob %s: %w", d, err)
+		}
+	}
+	if err := e.disk.Remove(d); err != nil {
+		return fmt.Errorf("forget blob %s: %w", d, err)
+	}
+	return nil
+}
+
+// All lists the blobs that a layout shows: in the root everything that is known here or in the
+// bucket, in a name's layout what its tags reach and what is local and no name reaches. Hidden ones
+// are left out.
+func (e *Engine) All(ctx context.Context, scope string) iter.Seq2[digest.Digest, error] {
+	return func(yield func(digest.Digest, error) bool) {
+		seen := map[digest.Digest]bool{}
+		emit := func(d digest.Digest, err error) bool {
+			if err != nil {
+				return yield("", err)
+			}
+			if seen[d] || e.hidden(d) {
+				return true
+			}
+			seen[d] = true
+			return yield(d, nil)
+		}
+		if !e.eachReached(ctx, scope, emit) || !e.eachLocal(ctx, scope, emit) || scope != "" {
+			return
+		}
+		for obj, err := range e.guard.ListBlobs(ctx) {
+			if errors.Is(err, bucket.ErrUnreachable) {
+				e.eachIndexed(emit)
+				return
+			}
+			// Not noted as seen: a bucket may hold a million blobs, and lists each once.
+			if err == nil && (seen[obj.Digest] || e.hidden(obj.Digest)) {
+				continue
+			}
+			if !yield(obj.Digest, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (e *Engine) hidden(d digest.Digest) bool {
+	rec, ok, err := e.index.Blob(d)
+	return err == nil && ok && rec.Where&index.Hidden != 0
+}
+
+// eachReached passes on the closures of the names of a scope; false when emit said so.
+func (e *Engine) eachReached(ctx context.Context, scope string, emit func(digest.Digest, error) bool) bool {
+	for _, name := range e.catalog.within(scope) {
+		closure, err := e.closure(ctx, name)
+		if err != nil {
+			e.log.Warn("list the blobs of a name", "name", name, "err", err)
+			continue
+		}
+		for _, desc := range closure {
+			if !emit(desc.Digest, nil) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// eachLocal passes on complete local blobs: all of them in the root, elsewhere those no name reaches.
+func (e *Engine) eachLocal(ctx context.Context, scope string, emit func(digest.Digest, error) bool) bool {
+	for info := range e.disk.All() {
+		if info.State == disk.Partial {
+			continue
+		}
+		if scope != "" {
+			if reached, err := e.reached(ctx, info.Digest); err != nil || reached {
+				continue
+			}
+		}
+		if !emit(info.Digest, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// eachIndexed passes on what was last known to be in the bucket.
+func (e *Engine) eachIndexed(emit func(digest.Digest, error) bool) {
+	for rec, err := range e.index.Blobs() {
+		if err == nil && rec.Where&index.Bucket == 0 {
+			continue
+		}
+		if !emit(rec.Digest, err) {
+			return
+		}
+	}
+}

@@ -3,14 +3,19 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/sync/disk"
 )
-
-var errStub = errors.New("not built yet")
 
 // Options of Open.
 type Options struct {
@@ -34,18 +39,172 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Engine moves the blobs and names of one mount between local disk and bucket.
-type Engine struct{}
+// The defaults of Options.
+const (
+	DefaultRefresh      = time.Second
+	DefaultTouchRefresh = 24 * time.Hour
+	DefaultUploads      = 4
+	DefaultDownloads    = 16
+	defaultName         = "buildkit"
+)
 
-// Open recovers the upload queue from local disk and starts the workers.
-func Open(ctx context.Context, o Options) (*Engine, error) { return nil, errStub }
+func (o Options) withDefaults() Options {
+	if len(o.Configured) == 0 {
+		o.Configured = []string{defaultName}
+	}
+	if o.Refresh <= 0 {
+		o.Refresh = DefaultRefresh
+	}
+	if o.TouchRefresh <= 0 {
+		o.TouchRefresh = DefaultTouchRefresh
+	}
+	if o.Uploads <= 0 {
+		o.Uploads = DefaultUploads
+	}
+	if o.Downloads <= 0 {
+		o.Downloads = DefaultDownloads
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Engine moves the blobs and names of one mount between local disk and bucket.
+type Engine struct {
+	o        Options
+	log      *slog.Logger
+	disk     *disk.Store
+	index    *index.Index
+	guard    *guard
+	presence *presence
+	uploader *uploader
+	fetcher  *fetcher
+	catalog  *catalog
+	layouts  layouts
+	settled  settled
+	pending  pending
+	tags     tags
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	uploadedBytes, uploadedBlobs atomic.Int64
+	fetchedBlobs                 atomic.Int64
+	published, mismatches        atomic.Int64
+}
+
+// Open recovers the upload queue from local disk and starts the workers. ctx ends them as Close does.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	o = o.withDefaults()
+	e := &Engine{
+		o: o, log: o.Log, disk: o.Disk, index: o.Index,
+		guard:   &guard{blobs: o.Blobs, names: o.Names, offline: o.Offline},
+		catalog: newCatalog(),
+		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
+		tags:    tags{configured: o.Configured},
+	}
+	e.ctx, e.cancel = context.WithCancel(ctx)
+	e.presence = newPresence(e.guard, o.Index)
+	e.fetcher = newFetcher(e.ctx, e.guard, o.Disk, o.Log, o.Downloads)
+	e.fetcher.warm, e.fetcher.bad = e.fetched, e.notFetched
+	if err := e.loadNames(); err != nil {
+		return nil, err
+	}
+	e.uploader = newUploader(e.ctx, o.Uploads, o.Log, e.send)
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
 
 // Close stops the workers. It does not drain: what is staged stays staged.
-func (e *Engine) Close() error { return errStub }
+func (e *Engine) Close() error {
+	e.cancel()
+	e.uploader.close()
+	e.fetcher.close()
+	e.wg.Wait()
+	return nil
+}
+
+// fetched notes a blob that is complete and verified now.
+func (e *Engine) fetched(d digest.Digest, size int64) {
+	e.fetchedBlobs.Add(1)
+	if err := e.kept(d, size); err != nil {
+		e.log.Warn("note a blob in the index", "blob", d, "err", err)
+	}
+}
+
+// notFetched notes a blob that could not be fetched or is not what it claims.
+func (e *Engine) notFetched(d digest.Digest, err error) {
+	switch {
+	case errors.Is(err, disk.ErrMismatch):
+		e.mismatches.Add(1)
+	case isNotExist(err):
+		if err := e.presence.missing(d); err != nil {
+			e.log.Warn("note a missing blob in the index", "blob", d, "err", err)
+		}
+	}
+	e.log.Error("fetch blob", "blob", d, "err", err)
+	e.guard.report(err)
+}
 
 // Flush returns when nothing is staged and no name waits for publication. When ctx ends first, or an
-// upload fails for good, the error says what remains and why.
-func (e *Engine) Flush(ctx context.Context) error { return errStub }
+// upload fails, the error says what remains and why; it is tried again in the background.
+func (e *Engine) Flush(ctx context.Context) error {
+	var errs []error
+	for _, d := range e.uploader.pending() {
+		if local := e.disk.Stat(d); local.State == disk.Staged {
+			if err := e.uploader.wait(ctx, d, local.Size, false); err != nil {
+				errs = append(errs, err)
+				break // one reason is enough
+			}
+		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, e.publishPending(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		u, names := e.disk.Usage(), len(e.pending.all())
+		return fmt.Errorf("%d blobs (%s) and %d names are not in the bucket yet: %w",
+			u.StagedBlobs, humanize.IBytes(uint64(u.StagedBytes)), names, err)
+	}
+	return nil
+}
 
 // Status reports what the engine holds and does.
-func (e *Engine) Status() Status { return Status{} }
+func (e *Engine) Status() Status {
+	u := e.disk.Usage()
+	up, last := e.guard.state()
+	return Status{
+		Names:       e.catalog.count(),
+		Broken:      e.catalog.brokenNames(),
+		Staged:      Count{Blobs: u.StagedBlobs, Bytes: u.StagedBytes},
+		Warm:        Count{Blobs: u.WarmBlobs, Bytes: u.WarmBytes},
+		Partial:     Count{Blobs: u.PartialBlobs, Bytes: u.PartialBytes},
+		Pending:     len(e.pending.all()),
+		Uploading:   e.uploader.transfers(),
+		Downloading: e.fetcher.transfers(),
+		Counters: Counters{
+			FetchedBytes: e.fetcher.bytes.Load(), FetchedBlobs: e.fetchedBlobs.Load(),
+			UploadedBytes: e.uploadedBytes.Load(), UploadedBlobs: e.uploadedBlobs.Load(),
+			Requests: e.guard.requests.Load(), Published: e.published.Load(),
+			Mismatches: e.mismatches.Load(), Evicted: u.Evicted, Errors: e.guard.errors.Load(),
+		},
+		BucketUp:  up,
+		LastError: last,
+	}
+}
+
+// counted counts the bytes that are read, for display.
+type counted struct {
+	r    io.ReaderAt
+	sent *atomic.Int64
+}
+
+func (c counted) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.r.ReadAt(p, off)
+	c.sent.Add(int64(n))
+	return n, err
+}

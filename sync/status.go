@@ -8,11 +8,12 @@ import (
 
 // Status is a report on a running engine. Sizes are in bytes.
 type Status struct {
-	Names   int   `json:"names"` // known in the bucket
-	Staged  Count `json:"staged"`
-	Warm    Count `json:"warm"`
-	Partial Count `json:"partial"`
-	Pending int   `json:"pending"` // names that wait for publication (write back)
+	Names   int               `json:"names"`            // known in the bucket
+	Broken  map[string]string `json:"broken,omitempty"` // names that cannot be shown, and why
+	Staged  Count             `json:"staged"`
+	Warm    Count             `json:"warm"`
+	Partial Count             `json:"partial"`
+	Pending int               `json:"pending"` // names that wait for publication (write back)
 
 	Uploading   []Transfer `json:"uploading"`
 	Downloading []Transfer `json:"downloading"`

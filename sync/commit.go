@@ -1,0 +1,160 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index"
+	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+// maxManifest is the largest file that is looked at as a manifest, in bytes. A cache of ten thousand
+// layers has one of about 4 MiB.
+const maxManifest = 64 << 20
+
+// Commit makes a blob of the file at path: verified, staged, and uploaded from now on in the
+// background. A manifest is different, it is the barrier: it is committed when every blob that it
+// names is in the bucket (under write back: staged), and this is where a failed upload comes out.
+// An error leaves the file where it is.
+func (e *Engine) Commit(ctx context.Context, path string, d digest.Digest) error {
+	b, err := readManifest(path, d)
+	if err != nil {
+		return fmt.Errorf("commit blob %s: %w", d, err)
+	}
+	if b != nil {
+		err = e.commitManifest(ctx, path, d, b)
+	} else {
+		err = e.commitBlob(ctx, path, d)
+	}
+	if errors.Is(err, disk.ErrMismatch) {
+		e.mismatches.Add(1)
+	}
+	if err != nil {
+		return fmt.Errorf("commit blob %s: %w", d, err)
+	}
+	return nil
+}
+
+// readManifest returns the content of the file if it is a manifest with that digest, else nil: what
+// only looks like one is a blob like any other.
+func readManifest(path string, d digest.Digest) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() > maxManifest || !startsLikeJSON(path) {
+		return nil, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || !cacheconfig.IsManifest(b) || !d.Algorithm().Available() || d.Algorithm().FromBytes(b) != d {
+		return nil, err
+	}
+	if _, err := cacheconfig.ParseManifest(b); err != nil {
+		return nil, nil
+	}
+	return b, nil
+}
+
+// startsLikeJSON keeps layers from being read whole for nothing.
+func startsLikeJSON(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 64)
+	n, _ := f.Read(head)
+	head = bytes.TrimLeft(head[:n], " \t\r\n")
+	return len(head) > 0 && head[0] == '{'
+}
+
+func (e *Engine) commitBlob(ctx context.Context, path string, d digest.Digest) error {
+	size, err := e.disk.Stage(ctx, path, d)
+	if err != nil {
+		return err
+	}
+	if err := e.kept(d, size); err != nil {
+		return err
+	}
+	a, asked := e.presence.recall(d, rely)
+	e.uploader.add(d, size, !asked || a.found)
+	return nil
+}
+
+// kept notes a complete local copy in the index, visible again if it was hidden.
+func (e *Engine) kept(d digest.Digest, size int64) error {
+	return e.index.UpdateBlob(d, func(b *index.Blob) {
+		b.Size = size
+		b.Where = b.Where&^index.Hidden | index.Local
+	})
+}
+
+func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Digest, b []byte) error {
+	closure, err := e.walk(ctx, ocispec.Descriptor{Digest: d, Size: int64(len(b))}, b)
+	if err != nil {
+		return err
+	}
+	if e.o.WriteBack {
+		if err := e.ensureKnown(ctx, closure[1:]); err != nil {
+			return err
+		}
+		return e.commitBlob(ctx, path, d)
+	}
+	if err := e.ensure(ctx, closure[1:]); err != nil {
+		return err
+	}
+	// The manifest goes up before it is committed, so that a failure leaves the file where it is.
+	if err := e.guard.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))); err != nil {
+		return err
+	}
+	e.uploadedBytes.Add(int64(len(b)))
+	e.uploadedBlobs.Add(1)
+	if _, err := e.disk.Stage(ctx, path, d); err != nil {
+		return err
+	}
+	if err := e.sentNow(d, int64(len(b))); err != nil {
+		return err
+	}
+	e.settle(d)
+	return e.kept(d, int64(len(b)))
+}
+
+// send uploads one staged blob; it is what the uploader's workers do.
+func (e *Engine) send(ctx context.Context, j *job) error {
+	if j.check {
+		// Not the remembered answer: what is asked for is whether a lost reply was a success.
+		if obj, err := e.guard.StatBlob(ctx, j.digest); err == nil && obj.Size == j.size {
+			return e.sentNow(j.digest, j.size)
+		}
+	}
+	f, err := e.disk.Open(j.digest)
+	if err != nil {
+		return fmt.Errorf("upload blob %s: %w", j.digest, err)
+	}
+	defer f.Close()
+	if err := e.guard.PutBlob(ctx, j.digest, counted{f, &j.sent}, j.size); err != nil {
+		return fmt.Errorf("upload blob %s: %w", j.digest, err)
+	}
+	e.uploadedBytes.Add(j.size)
+	e.uploadedBlobs.Add(1)
+	return e.sentNow(j.digest, j.size)
+}
+
+// sentNow notes that a staged blob is in the bucket.
+func (e *Engine) sentNow(d digest.Digest, size int64) error {
+	if err := e.disk.Promote(d); err != nil {
+		return fmt.Errorf("blob %s is uploaded: %w", d, err)
+	}
+	if e.hidden(d) {
+		if err := e.disk.Remove(d); err != nil {
+			return fmt.Errorf("blob %s was removed: %w", d, err)
+		}
+	}
+	_, err := e.presence.found(d, size, time.Now())
+	return err
+}

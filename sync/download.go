@@ -1,0 +1,274 @@
+package sync
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+const (
+	// small blobs are fetched whole, in chunks.
+	small = 4
+	// windowMin and windowMax bound the readahead of a sequential reader, in chunks. What is fetched
+	// and not read is at most windowMax.
+	windowMin = 4
+	windowMax = 32
+)
+
+// download is the fetching of one blob. Readers say what they read; it decides what to request, ahead
+// of a reader that goes through the blob in order, and wakes them as chunks arrive. Readahead belongs
+// to the blob and not to a reader, because a client may open the blob anew for each piece.
+type download struct {
+	f      *fetcher
+	digest digest.Digest
+	part   *disk.Part
+	ctx    context.Context // ends the requests; it outlives the readers that begin them
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // requests
+	ended  sync.Once
+
+	refs int // readers; guarded by the fetcher's mu
+	idle int // how often it had none
+
+	mu        sync.Mutex // guards following; a leaf but for the part's own
+	flying    map[int]bool
+	failed    map[int]error
+	changed   chan struct{} // closed and replaced when a chunk arrives or fails
+	have      int           // chunks that are there
+	next      int           // where a sequential reader goes on
+	window    int           // how far ahead of it is requested
+	frontier  int           // up to where it was requested
+	verifying bool
+	verified  bool
+	err       error // the blob is not what it claims, or the download was stopped
+	stopped   bool
+}
+
+func newDownload(f *fetcher, d digest.Digest, part *disk.Part) *download {
+	dl := &download{
+		f: f, digest: d, part: part, refs: 1,
+		flying: map[int]bool{}, failed: map[int]error{}, changed: make(chan struct{}),
+	}
+	dl.ctx, dl.cancel = context.WithCancel(f.ctx)
+	dl.have = part.Chunks()
+	for _, r := range part.Missing(0, part.Chunks()) {
+		dl.have -= r.To - r.From
+	}
+	return dl
+}
+
+// stop ends the requests; a reader that still waits gets an error.
+func (dl *download) stop() {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	dl.stopped = true
+	if dl.err == nil && !dl.verified {
+		dl.err = errClosed
+	}
+	dl.cancel()
+	dl.wake()
+}
+
+// readAt reads bytes, fetching them first where they are not there.
+func (dl *download) readAt(ctx context.Context, p []byte, off int64) (int, error) {
+	size := dl.part.Size()
+	if off >= size {
+		return 0, io.EOF
+	}
+	short := off+int64(len(p)) > size
+	p = p[:min(int64(len(p)), size-off)]
+	from, to := int(off/disk.ChunkSize), int((off+int64(len(p))+disk.ChunkSize-1)/disk.ChunkSize)
+	dl.want(from, to)
+	if err := dl.await(ctx, from, to); err != nil {
+		return 0, err
+	}
+	n, err := dl.part.ReadAt(p, off)
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// want requests the chunks [from,to) and, for a sequential reader, those after them.
+func (dl *download) want(from, to int) {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	if dl.stopped {
+		return
+	}
+	dl.request(from, to, true)
+	dl.pace(from, to)
+	// Going on in steps of half a window keeps the requests large.
+	if end := min(to+dl.window, dl.part.Chunks()); dl.window > 0 && dl.frontier-to < dl.window/2 {
+		dl.request(max(to, dl.frontier), end, false)
+		dl.frontier = max(dl.frontier, end)
+	}
+	dl.verify()
+}
+
+// pace grows the window while the reader goes on where it was, and shuts it when it jumps.
+func (dl *download) pace(from, to int) {
+	switch {
+	case dl.part.Chunks() <= small:
+		dl.window = small
+	case from > dl.next || from < dl.next-1:
+		dl.window, dl.frontier = 0, to
+	case to > dl.next:
+		dl.window = min(max(2*dl.window, windowMin), windowMax)
+	}
+	dl.next = to
+	dl.frontier = max(dl.frontier, to)
+}
+
+// request begins to fetch what of [from,to) is neither there nor under way.
+func (dl *download) request(from, to int, demanded bool) {
+	for _, r := range dl.part.Missing(from, to) {
+		for at := r.From; at < r.To; {
+			if dl.flying[at] {
+				at++
+				continue
+			}
+			end := at
+			for end < r.To && end-at < segment && !dl.flying[end] {
+				dl.flying[end] = true
+				delete(dl.failed, end)
+				end++
+			}
+			dl.fly(at, end, demanded)
+			at = end
+		}
+	}
+}
+
+// fly fetches [from,to) in the background. What nobody waits for leaves places to what somebody does.
+func (dl *download) fly(from, to int, demanded bool) {
+	dl.wg.Go(func() {
+		if !demanded {
+			if !take(dl.ctx, dl.f.ahead) {
+				dl.landed(from, to, context.Cause(dl.ctx))
+				return
+			}
+			defer func() { <-dl.f.ahead }()
+		}
+		if !take(dl.ctx, dl.f.slots) {
+			dl.landed(from, to, context.Cause(dl.ctx))
+			return
+		}
+		defer func() { <-dl.f.slots }()
+		dl.landed(from, to, dl.f.get(dl.ctx, dl, from, to))
+	})
+}
+
+func take(ctx context.Context, slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// arrived wakes the readers for a chunk.
+func (dl *download) arrived(chunk int) {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	if dl.flying[chunk] {
+		delete(dl.flying, chunk)
+		dl.have++
+	}
+	dl.verify()
+	dl.wake()
+}
+
+// landed ends a request; what of it did not arrive has failed.
+func (dl *download) landed(from, to int, err error) {
+	if err != nil && dl.ctx.Err() == nil {
+		dl.f.bad(dl.digest, err)
+	}
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	for c := from; c < to; c++ {
+		if dl.flying[c] {
+			delete(dl.flying, c)
+			dl.failed[c] = err
+		}
+	}
+	dl.wake()
+}
+
+func (dl *download) wake() {
+	close(dl.changed)
+	dl.changed = make(chan struct{})
+}
+
+// await returns when [from,to) can be read. The end of a blob is given out when all of it was
+// verified, if all of it is there, so that a client that reads the whole never gets wrong bytes.
+func (dl *download) await(ctx context.Context, from, to int) error {
+	for {
+		dl.mu.Lock()
+		ready, err := dl.ready(from, to)
+		changed := dl.changed
+		dl.mu.Unlock()
+		if ready || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+func (dl *download) ready(from, to int) (bool, error) {
+	if dl.err != nil {
+		return false, dl.err
+	}
+	for _, r := range dl.part.Missing(from, to) {
+		if err := dl.failed[r.From]; err != nil {
+			return false, err
+		}
+		return false, nil
+	}
+	last := to == dl.part.Chunks()
+	return !last || dl.have < dl.part.Chunks() || dl.verified, nil
+}
+
+// verify begins to verify the blob when all of it is there.
+func (dl *download) verify() {
+	if dl.verifying || dl.have < dl.part.Chunks() {
+		return
+	}
+	dl.verifying = true
+	dl.wg.Go(func() {
+		err := dl.part.Finish(dl.ctx)
+		dl.mu.Lock()
+		dl.verified = err == nil
+		if dl.err == nil {
+			dl.err = err
+		}
+		dl.wake()
+		dl.mu.Unlock()
+		if dl.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			dl.f.drop(dl)
+			dl.f.bad(dl.digest, err)
+			return
+		}
+		dl.f.warm(dl.digest, dl.part.Size())
+	})
+}
+
+// transfer tells how far it is, while it goes on.
+func (dl *download) transfer() (Transfer, bool) {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	done := min(int64(dl.have)*disk.ChunkSize, dl.part.Size())
+	return Transfer{Digest: dl.digest, Done: done, Size: dl.part.Size()}, len(dl.flying) > 0
+}

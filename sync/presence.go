@@ -1,0 +1,133 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/layoutfs/layoutfs/index"
+)
+
+const (
+	// believe is how long a blob that was seen in the bucket is taken to be there without asking: a
+	// client that finds it does not write it, so a false belief costs an export.
+	believe = 3 * time.Minute
+	// rely is the same for a manifest that is about to be published.
+	rely = time.Minute
+	// doubt is how long a blob that was not found is taken to be missing. A client asks several times
+	// before it writes; a name that appears ends all doubts.
+	doubt = 10 * time.Second
+	// remembered bounds the answers that are kept.
+	remembered = 100_000
+)
+
+// presence knows which blobs are in the bucket: it asks once where many want to know, and remembers.
+type presence struct {
+	bucket BlobBucket
+	index  *index.Index
+	flight singleflight.Group
+
+	mu      sync.Mutex // guards following; a leaf
+	answers map[digest.Digest]answer
+}
+
+// answer is what the bucket said of a blob.
+type answer struct {
+	at       time.Time
+	found    bool
+	size     int64
+	modified time.Time
+}
+
+func newPresence(b BlobBucket, x *index.Index) *presence {
+	return &presence{bucket: b, index: x, answers: map[digest.Digest]answer{}}
+}
+
+// recall returns a remembered answer that is young enough: a missing blob is doubted soon.
+func (p *presence) recall(d digest.Digest, maxAge time.Duration) (answer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, ok := p.answers[d]
+	age := time.Since(a.at)
+	return a, ok && (a.found && age < maxAge || !a.found && age < doubt)
+}
+
+// ask returns what the bucket says of a blob, now or at most maxAge ago. A blob that is not there is no error.
+func (p *presence) ask(ctx context.Context, d digest.Digest, maxAge time.Duration) (answer, error) {
+	if a, ok := p.recall(d, maxAge); ok {
+		return a, nil
+	}
+	ch := p.flight.DoChan(string(d), func() (any, error) {
+		// The answer is for all who wait: one that gives up must not take it from the others. The
+		// bucket bounds the time of a request.
+		return p.head(context.WithoutCancel(ctx), d)
+	})
+	select {
+	case <-ctx.Done():
+		return answer{}, context.Cause(ctx)
+	case r := <-ch:
+		if r.Err != nil {
+			return answer{}, r.Err
+		}
+		return r.Val.(answer), nil
+	}
+}
+
+func (p *presence) head(ctx context.Context, d digest.Digest) (answer, error) {
+	obj, err := p.bucket.StatBlob(ctx, d)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return answer{at: time.Now()}, p.missing(d)
+	}
+	if err != nil {
+		return answer{}, fmt.Errorf("look for blob %s in the bucket: %w", d, err)
+	}
+	return p.found(d, obj.Size, obj.LastModified)
+}
+
+// found notes that a blob is in the bucket.
+func (p *presence) found(d digest.Digest, size int64, modified time.Time) (answer, error) {
+	a := answer{at: time.Now(), found: true, size: size, modified: modified}
+	p.remember(d, a)
+	return a, p.index.UpdateBlob(d, func(b *index.Blob) {
+		b.Size, b.Seen = size, a.at
+		b.Where |= index.Bucket
+	})
+}
+
+// missing notes that a blob is not in the bucket, so that the next export writes it again.
+func (p *presence) missing(d digest.Digest) error {
+	p.remember(d, answer{at: time.Now()})
+	if _, ok, err := p.index.Blob(d); err != nil || !ok {
+		return err
+	}
+	return p.index.UpdateBlob(d, func(b *index.Blob) {
+		b.Where &^= index.Bucket
+		b.Seen = time.Time{}
+	})
+}
+
+func (p *presence) remember(d digest.Digest, a answer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.answers) >= remembered {
+		clear(p.answers)
+	}
+	p.answers[d] = a
+}
+
+// reconsider ends all doubts: a name has changed, and its blobs are in the bucket now.
+func (p *presence) reconsider() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for d, a := range p.answers {
+		if !a.found {
+			delete(p.answers, d)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	iofs "io/fs"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index"
+	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/bucket"
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+// understand makes a record of a name object. If the descriptor of a layout travels with it, that is
+// the layout; otherwise a type=s3 client wrote it, and manifest and config are synthesised.
+func (e *Engine) understand(obj bucket.Name) (index.Name, error) {
+	n := index.Name{Name: obj.Name, Version: index.Version(obj.Version)}
+	if obj.Descriptor != nil {
+		n.Descriptor = *obj.Descriptor
+		return n, checkDescriptor(n.Descriptor)
+	}
+	layout, err := cacheconfig.Import(obj.Body)
+	if err != nil {
+		return n, err
+	}
+	e.layouts.put(obj.Name, layout)
+	n.Descriptor, n.Closure, n.Synthetic = layout.Descriptor, order(layout), true
+	return n, nil
+}
+
+// order is the closure of a synthesised layout with the manifest first and the config second, which
+// is how entryOf finds them.
+func order(l cacheconfig.Layout) []ocispec.Descriptor {
+	config := digest.FromBytes(l.Config)
+	closure := []ocispec.Descriptor{
+		bare(l.Descriptor),
+		{MediaType: cacheconfig.MediaType, Digest: config, Size: int64(len(l.Config))},
+	}
+	for _, d := range l.Closure {
+		if d.Digest != l.Descriptor.Digest && d.Digest != config {
+			closure = append(closure, bare(d))
+		}
+	}
+	return closure
+}
+
+// synthetic returns the size of a blob that can be synthesised.
+func (e *Engine) synthetic(d digest.Digest) (int64, bool) {
+	_, size, ok := e.catalog.synthetic(d)
+	return size, ok
+}
+
+// materialise puts the synthesised layout that d belongs to on local disk, if it is not there. Other
+// blobs it leaves alone.
+func (e *Engine) materialise(ctx context.Context, d digest.Digest) error {
+	if local := e.disk.Stat(d); local.State == disk.Warm || local.State == disk.Staged {
+		return nil
+	}
+	name, _, ok := e.catalog.synthetic(d)
+	if !ok {
+		return nil
+	}
+	layout, ok := e.layouts.get(name)
+	if !ok {
+		obj, err := e.guard.GetName(ctx, name)
+		if err != nil {
+			return fmt.Errorf("synthesise the layout of name %q: %w", name, err)
+		}
+		if layout, err = cacheconfig.Import(obj.Body); err != nil {
+			return fmt.Errorf("synthesise the layout of name %q: %w", name, err)
+		}
+	}
+	for _, b := range [][]byte{layout.Config, layout.Manifest} {
+		if err := e.keepBytes(ctx, b); err != nil {
+			return err
+		}
+	}
+	if local := e.disk.Stat(d); local.State == disk.Absent {
+		return fmt.Errorf("blob %s: name %q was written anew since: %w", d, name, iofs.ErrNotExist)
+	}
+	return nil
+}
+
+// keepBytes makes a warm blob of bytes that can be synthesised again.
+func (e *Engine) keepBytes(ctx context.Context, b []byte) error {
+	d := digest.FromBytes(b)
+	if e.disk.Stat(d).State == disk.Staged {
+		return nil // on its way to the bucket
+	}
+	if err := e.disk.StageBytes(ctx, b, d); err != nil {
+		return fmt.Errorf("keep blob %s: %w", d, err)
+	}
+	if err := e.disk.Promote(d); err != nil {
+		return fmt.Errorf("keep blob %s: %w", d, err)
+	}
+	return e.kept(d, int64(len(b)))
+}
+
+// maxLayouts bounds the synthesised layouts that are kept in memory, in bytes. They are kept from when
+// a name is seen to when a builder reads it, which is usually at once.
+const maxLayouts = 16 << 20
+
+// layouts is a small memory of synthesised layouts.
+type layouts struct {
+	mu    sync.Mutex // guards following; a leaf
+	bytes int
+	by    map[string]cacheconfig.Layout
+}
+
+func (l *layouts) put(name string, layout cacheconfig.Layout) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.by[name]; ok {
+		l.bytes -= len(old.Manifest) + len(old.Config)
+		delete(l.by, name)
+	}
+	size := len(layout.Manifest) + len(layout.Config)
+	if l.by == nil || l.bytes+size > maxLayouts {
+		l.by, l.bytes = map[string]cacheconfig.Layout{}, 0
+	}
+	if size <= maxLayouts {
+		l.by[name] = layout
+		l.bytes += size
+	}
+}
+
+func (l *layouts) get(name string) (cacheconfig.Layout, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	layout, ok := l.by[name]
+	return layout, ok
+}
