@@ -126,6 +126,9 @@ func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Diges
 
 // send uploads one staged blob; it is what the uploader's workers do.
 func (e *Engine) send(ctx context.Context, j *job) error {
+	if e.disk.Stat(j.digest).State != disk.Staged {
+		return nil // it went up another way
+	}
 	if j.check {
 		// Not the remembered answer: what is asked for is whether a lost reply was a success.
 		if obj, err := e.guard.StatBlob(ctx, j.digest); err == nil && obj.Size == j.size {
