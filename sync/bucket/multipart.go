@@ -1,0 +1,147 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// Limits of S3, https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
+const (
+	maxParts    = 10_000
+	maxCopySize = 5 << 30 // bytes, of CopyObject and UploadPartCopy
+)
+
+// completing is how long a server may take to put the parts together.
+const completing = 5 * time.Minute
+
+// part is a range of an object.
+type part struct {
+	number   int32
+	off, len int64
+}
+
+// cut divides size bytes into equal parts but for the last, as R2 wants it, of at least low bytes and no
+// more of them than S3 takes.
+func cut(size, low int64) []part {
+	const mib = 1 << 20
+	step := low
+	if size > low*maxParts {
+		step = (size/maxParts/mib + 1) * mib
+	}
+	var parts []part
+	for off := int64(0); off < size; off += step {
+		parts = append(parts, part{number: int32(len(parts) + 1), off: off, len: min(step, size-off)})
+	}
+	return parts
+}
+
+// multipart is an upload in parts under way.
+type multipart struct {
+	c   *Client
+	key string
+	id  *string
+}
+
+// sendPart is one request for one part.
+type sendPart func(ctx context.Context, m *multipart, p part) (etag *string, err error)
+
+func (c *Client) putParts(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
+	return c.inParts(ctx, c.blobKey(d), nil, cut(size, c.part), func(ctx context.Context, m *multipart, p part) (*string, error) {
+		out, err := c.s3.UploadPart(ctx, &s3.UploadPartInput{
+			Bucket: &c.config.Bucket, Key: &m.key, UploadId: m.id, PartNumber: &p.number,
+			Body: io.NewSectionReader(r, p.off, p.len), ContentLength: &p.len,
+		}, unsignedOverTLS)
+		if err != nil {
+			return nil, err
+		}
+		return out.ETag, nil
+	})
+}
+
+// inParts makes the object key of parts, or leaves nothing behind.
+func (c *Client) inParts(ctx context.Context, key string, metadata map[string]string, parts []part, send sendPart) error {
+	out, err := c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &c.config.Bucket, Key: &key, Metadata: metadata,
+	})
+	if err != nil {
+		return fmt.Errorf("begin an upload in parts: %w", err)
+	}
+	m := &multipart{c: c, key: key, id: out.UploadId}
+	done, err := m.sendAll(ctx, parts, send)
+	if err == nil {
+		err = m.complete(ctx, done, parts)
+	}
+	if err != nil {
+		m.abort(ctx)
+	}
+	return err
+}
+
+// sendAll sends the parts, as many at once as the client has tokens for; the first failure stops the rest.
+func (m *multipart) sendAll(ctx context.Context, parts []part, send sendPart) ([]types.CompletedPart, error) {
+	done := make([]types.CompletedPart, len(parts))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(cap(m.c.uploads))
+	for i, p := range parts {
+		if groupCtx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			if err := m.c.acquire(groupCtx); err != nil {
+				return err
+			}
+			defer m.c.release()
+			etag, err := send(groupCtx, m, p)
+			done[i] = types.CompletedPart{ETag: etag, PartNumber: &p.number}
+			if err != nil {
+				return fmt.Errorf("part %d of %d: %w", p.number, len(parts), err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return done, context.Cause(ctx)
+}
+
+// complete puts the parts together. An attempt whose answer was lost may have done it: the next one then
+// finds the upload gone, and the object there.
+func (m *multipart) complete(ctx context.Context, done []types.CompletedPart, parts []part) error {
+	_, err := m.c.s3.CompleteMultipartUpload(slow(ctx, completing), &s3.CompleteMultipartUploadInput{
+		Bucket: &m.c.config.Bucket, Key: &m.key, UploadId: m.id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+	})
+	if codeOf(err) == "NoSuchUpload" {
+		last := parts[len(parts)-1]
+		head, headErr := m.c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &m.c.config.Bucket, Key: &m.key})
+		if headErr == nil && aws.ToInt64(head.ContentLength) == last.off+last.len {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("complete %d parts: %w", len(parts), err)
+	}
+	return nil
+}
+
+// abort lets the server drop the parts. It is tried even if the caller has given up.
+func (m *multipart) abort(ctx context.Context) {
+	ctx, cancel := undoing(ctx)
+	defer cancel()
+	_, err := m.c.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+		Bucket: &m.c.config.Bucket, Key: &m.key, UploadId: m.id,
+	})
+	if err != nil && codeOf(err) != "NoSuchUpload" {
+		m.c.log.Warn("parts of a failed upload may be left in the bucket; a lifecycle rule removes them",
+			"key", m.key, "error", describe(err))
+	}
+}
