@@ -1,90 +1,152 @@
 // Package index remembers what is known of digests and names, in Badger.
+//
+// It is an index, not a store: whatever it holds can be found again on local disk and in the bucket,
+// so it is written without syncs, and one that is damaged or of another version is put aside and
+// begun anew. It has one opener at a time, which the lock of the cache directory ensures.
+//
+// Keys: "b" DIGEST is what is known of a blob, "n" NAME of a name, "r" DIGEST NUL NAME says that the
+// name's closure holds the digest, "v" is the version of all this. A name is written in several
+// transactions, the record last, so a reverse entry counts only if it carries the generation of the
+// name's record.
+//
+// Locks: Index.mu makes the reading and writing of UpdateBlob one step. It is a leaf.
 package index
 
 import (
 	"errors"
-	"iter"
+	"fmt"
+	iofs "io/fs"
 	"log/slog"
-	"time"
+	"os"
+	"sync"
+	"syscall"
 
-	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 )
 
-var errStub = errors.New("not built yet")
+// schema is the version of the encoding.
+const schema = "layoutfs index 1"
 
-// Index is the open database; one opener at a time.
-type Index struct{}
+var versionKey = []byte("v")
 
-// Open opens or creates the index in dir. A database that cannot be opened because it is damaged is
-// moved away and begun anew (it can be rebuilt), with a warning.
-func Open(dir string, log *slog.Logger) (*Index, error) { return nil, errStub }
+// Index is the open database.
+type Index struct {
+	db *badger.DB
+	mu sync.Mutex
+}
+
+// Open opens the index in dir, or creates it. One that cannot be opened is put aside as dir.damaged
+// (the last such one is kept) and begun anew, with a warning.
+//
+// Badger panics on some damage, in goroutines of its own where nobody can recover it. So a marker says
+// that an opening is under way: who finds it knows that the last opening ended the process.
+func Open(dir string, log *slog.Logger) (*Index, error) {
+	marker := dir + ".opening"
+	_, err := os.Stat(marker)
+	if err == nil {
+		err = errors.New("the last attempt to open it did not survive")
+	} else if err = os.WriteFile(marker, nil, 0o600); err != nil {
+		return nil, fmt.Errorf("open the index %s: %w", dir, err)
+	}
+	var x *Index
+	if err == nil {
+		x, err = open(dir, log)
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, iofs.ErrPermission) {
+		return nil, errors.Join(fmt.Errorf("open the index %s: %w", dir, err), os.Remove(marker))
+	}
+	if err != nil {
+		log.Warn("the index cannot be used and is begun anew; nothing is lost", "dir", dir, "err", err)
+		if x, err = anew(dir, log); err != nil {
+			return nil, errors.Join(fmt.Errorf("begin the index %s anew: %w", dir, err), os.Remove(marker))
+		}
+	}
+	if err := os.Remove(marker); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the index %s: %w", dir, err), x.Close())
+	}
+	return x, nil
+}
+
+func anew(dir string, log *slog.Logger) (*Index, error) {
+	aside := dir + ".damaged"
+	if err := os.RemoveAll(aside); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(dir, aside); err != nil {
+		return nil, err
+	}
+	return open(dir, log)
+}
+
+// open opens a database of our version.
+func open(dir string, log *slog.Logger) (x *Index, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("badger: %v", r)
+		}
+	}()
+	db, err := badger.Open(small(dir, log))
+	if err != nil {
+		return nil, err
+	}
+	x = &Index{db: db}
+	if err := x.checkVersion(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return x, nil
+}
+
+// small are options for a database of some megabytes in a process that should need few: Badger's
+// defaults take hundreds.
+func small(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithLogger(logger{log}).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithNumLevelZeroTables(2).
+		WithNumLevelZeroTablesStall(6).
+		WithNumCompactors(2).
+		WithValueLogFileSize(64 << 20).
+		WithValueThreshold(1 << 19).
+		WithBaseTableSize(4 << 20).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(4 << 20).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false)
+}
+
+func (x *Index) checkVersion() error {
+	return x.db.Update(func(txn *badger.Txn) error {
+		item, err := txn.Get(versionKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return txn.Set(versionKey, []byte(schema))
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error {
+			if string(v) != schema {
+				return fmt.Errorf("it is of version %q, not %q", v, schema)
+			}
+			return nil
+		})
+	})
+}
 
 // Close flushes and closes.
-func (x *Index) Close() error { return errStub }
-
-// Where a blob is, as far as this host knows. Bits.
-type Where uint8
-
-// The bits of Where.
-const (
-	Local  Where = 1 << iota // warm or staged on local disk
-	Bucket                   // seen in the bucket
-	Hidden                   // removed by a client here and reached by no name
-)
-
-// Blob is what is known of one digest.
-type Blob struct {
-	Digest digest.Digest
-	Size   int64
-	Where  Where
-	Used   time.Time // last use here; zero if never
-	Seen   time.Time // last seen in the bucket; zero if never
+func (x *Index) Close() error {
+	if err := x.db.Close(); err != nil {
+		return fmt.Errorf("close the index: %w", err)
+	}
+	return nil
 }
 
-// Blob reads a record; ok is false if there is none.
-func (x *Index) Blob(d digest.Digest) (b Blob, ok bool, err error) { return Blob{}, false, errStub }
+// logger passes Badger's messages on; what it says at its levels of info and below is for debugging us.
+type logger struct{ log *slog.Logger }
 
-// PutBlobs writes records, replacing.
-func (x *Index) PutBlobs(blobs ...Blob) error { return errStub }
-
-// UpdateBlob reads, changes and writes one record atomically; fn gets a zero record with Digest set if there is none.
-func (x *Index) UpdateBlob(d digest.Digest, fn func(*Blob)) error { return errStub }
-
-// DeleteBlob forgets a digest.
-func (x *Index) DeleteBlob(d digest.Digest) error { return errStub }
-
-// Blobs iterates over all records, in digest order, from a snapshot.
-func (x *Index) Blobs() iter.Seq2[Blob, error] { return nil }
-
-// Version of a name object in the bucket: the ETag alone does not change when the same bytes are
-// written again without metadata.
-type Version struct {
-	ETag         string
-	LastModified time.Time
-	Size         int64
-}
-
-// Name is what is known of one name.
-type Name struct {
-	Name       string
-	Version    Version
-	Descriptor ocispec.Descriptor   // of the layout manifest, annotations as its writer gave them
-	Closure    []ocispec.Descriptor // manifest, config and every blob that these name; digest, size and media type only
-	Synthetic  bool                 // manifest and config were synthesised from a type=s3 CacheConfig
-}
-
-// Name reads a record; ok is false if there is none.
-func (x *Index) Name(name string) (n Name, ok bool, err error) { return Name{}, false, errStub }
-
-// PutName writes a record and maintains the reverse map from digest to names.
-func (x *Index) PutName(n Name) error { return errStub }
-
-// DeleteName forgets a name.
-func (x *Index) DeleteName(name string) error { return errStub }
-
-// Names iterates over the names that begin with prefix, in byte order, from a snapshot.
-func (x *Index) Names(prefix string) iter.Seq2[Name, error] { return nil }
-
-// Reached says whether any known name's closure holds d.
-func (x *Index) Reached(d digest.Digest) (bool, error) { return false, errStub }
+func (l logger) Errorf(f string, a ...any)   { l.log.Error("badger: " + fmt.Sprintf(f, a...)) }
+func (l logger) Warningf(f string, a ...any) { l.log.Warn("badger: " + fmt.Sprintf(f, a...)) }
+func (l logger) Infof(f string, a ...any)    { l.log.Debug("badger: " + fmt.Sprintf(f, a...)) }
+func (l logger) Debugf(f string, a ...any)   { l.log.Debug("badger: " + fmt.Sprintf(f, a...)) }

@@ -1,0 +1,214 @@
+package index
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openAt(t testing.TB, dir string, log *slog.Logger) *Index {
+	t.Helper()
+	x, err := Open(dir, log)
+	must(t, err)
+	t.Cleanup(func() { _ = x.Close() })
+	return x
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func dg(s string) digest.Digest { return digest.FromString(s) }
+
+func closureOf(seeds ...string) []ocispec.Descriptor {
+	var ds []ocispec.Descriptor
+	for _, s := range seeds {
+		ds = append(ds, ocispec.Descriptor{Digest: dg(s), Size: int64(len(s)), MediaType: "m/" + s})
+	}
+	return ds
+}
+
+func TestBlobsSurvive(t *testing.T) {
+	dir := t.TempDir()
+	x := openAt(t, dir, quiet())
+	now := time.Now().Round(0)
+	want := []Blob{
+		{Digest: dg("a"), Size: 1 << 40, Where: Local | Bucket, Used: now, Seen: now.Add(-time.Hour)},
+		{Digest: digest.SHA512.FromString("b"), Where: Hidden},
+	}
+	must(t, x.PutBlobs(want...))
+	must(t, x.UpdateBlob(dg("c"), func(b *Blob) { b.Size = 7 }))
+	must(t, x.UpdateBlob(dg("c"), func(b *Blob) { b.Where |= Bucket }))
+	want = append(want, Blob{Digest: dg("c"), Size: 7, Where: Bucket})
+	must(t, x.Close())
+	x = openAt(t, dir, quiet())
+	for _, w := range want {
+		got, ok, err := x.Blob(w.Digest)
+		must(t, err)
+		if diff := cmp.Diff(w, got); !ok || diff != "" {
+			t.Errorf("%v %s", ok, diff)
+		}
+	}
+	n := 0
+	for b, err := range x.Blobs() {
+		must(t, err)
+		if !slices.ContainsFunc(want, func(w Blob) bool { return w.Digest == b.Digest }) {
+			t.Errorf("unexpected %v", b)
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Errorf("%d blobs listed", n)
+	}
+	must(t, x.DeleteBlob(dg("a")))
+	if _, ok, err := x.Blob(dg("a")); ok || err != nil {
+		t.Errorf("deleted blob: %v %v", ok, err)
+	}
+}
+
+func TestNamesAndWhatTheyReach(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	app := Name{
+		Name: "app", Version: Version{ETag: `"e"`, LastModified: time.Unix(1, 0).UTC(), Size: 3},
+		Descriptor: closureOf("m")[0], Closure: closureOf("m", "l1", "l2"), Synthetic: true,
+	}
+	must(t, x.PutName(app))
+	must(t, x.PutName(Name{Name: "app/v1", Closure: closureOf("l2")}))
+	must(t, x.PutName(Name{Name: "b\x00\xff ü"}))
+	got, ok, err := x.Name("app")
+	must(t, err)
+	if diff := cmp.Diff(app, got); !ok || diff != "" {
+		t.Error(diff)
+	}
+	reached := func(want bool, seed string) {
+		t.Helper()
+		got, err := x.Reached(dg(seed))
+		must(t, err)
+		if got != want {
+			t.Errorf("%s reached: %v", seed, got)
+		}
+	}
+	reached(true, "l1")
+	app.Closure = closureOf("m2", "l2")
+	must(t, x.PutName(app))
+	reached(false, "l1")
+	reached(true, "m2")
+	must(t, x.DeleteName("app"))
+	reached(false, "m2")
+	reached(true, "l2")
+	var names []string
+	for n, err := range x.Names("app") {
+		must(t, err)
+		names = append(names, n.Name)
+	}
+	if diff := cmp.Diff([]string{"app/v1"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if err := x.PutName(Name{Name: strings.Repeat("x", maxName+1)}); err == nil {
+		t.Error("a name without bound was kept")
+	}
+}
+
+// A crash between the entries and the record must not make anything reached that is not.
+func TestReverseEntriesOfAnotherGenerationDoNotCount(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	must(t, x.PutName(Name{Name: "app", Closure: closureOf("l")}))
+	wb := x.db.NewWriteBatch()
+	must(t, wb.Set(reverseKey(dg("half"), "app"), []byte("12345678")))
+	must(t, wb.Flush())
+	if got, err := x.Reached(dg("half")); got || err != nil {
+		t.Errorf("reached: %v %v", got, err)
+	}
+}
+
+func TestLargeClosure(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	n := Name{Name: "large"}
+	for i := range 20_000 {
+		n.Closure = append(n.Closure, closureOf(fmt.Sprint(i))...)
+	}
+	must(t, x.PutName(n))
+	got, _, err := x.Name("large")
+	must(t, err)
+	if len(got.Closure) != len(n.Closure) {
+		t.Errorf("%d of %d", len(got.Closure), len(n.Closure))
+	}
+	if ok, err := x.Reached(dg("19999")); !ok || err != nil {
+		t.Errorf("reached: %v %v", ok, err)
+	}
+}
+
+func TestDamagedIndexIsBegunAnew(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"manifest cut":   func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "MANIFEST"), 3)) },
+		"manifest noise": func(t *testing.T, dir string) { noise(t, filepath.Join(dir, "MANIFEST")) },
+		"the last opening ended the process": func(t *testing.T, dir string) {
+			must(t, os.WriteFile(dir+".opening", nil, 0o600))
+		},
+		"a folder in place of a file": func(t *testing.T, dir string) {
+			must(t, os.Remove(filepath.Join(dir, "MANIFEST")))
+			must(t, os.Mkdir(filepath.Join(dir, "MANIFEST"), 0o700))
+		},
+		"another version": func(t *testing.T, dir string) {
+			x := openAt(t, dir, quiet())
+			wb := x.db.NewWriteBatch()
+			must(t, wb.Set(versionKey, []byte("layoutfs index 99")))
+			must(t, wb.Flush())
+			must(t, x.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "index")
+			x := openAt(t, dir, quiet())
+			must(t, x.PutBlobs(Blob{Digest: dg("a")}))
+			must(t, x.Close())
+			damage(t, dir)
+			var log bytes.Buffer
+			x = openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+			must(t, x.PutBlobs(Blob{Digest: dg("b")}))
+			if _, ok, err := x.Blob(dg("b")); !ok || err != nil {
+				t.Errorf("new index: %v %v", ok, err)
+			}
+			if !strings.Contains(log.String(), "nothing is lost") {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
+}
+
+func noise(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	b := make([]byte, info.Size())
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(Blob{Size: 5, Where: Local}.encode())
+	f.Fuzz(func(t *testing.T, v []byte) {
+		if b, err := decodeBlob(dg("x"), v); err == nil {
+			if again, err := decodeBlob(dg("x"), b.encode()); err != nil || again != b {
+				t.Errorf("%v %v %v", b, again, err)
+			}
+		}
+		_, _, _ = decodeName(v)
+	})
+}
