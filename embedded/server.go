@@ -1,0 +1,200 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// startWithin is how long a server may take until it listens.
+const startWithin = 30 * time.Second
+
+// Server is a running server.
+type Server struct {
+	config bucket.Config
+	cmd    *exec.Cmd
+	stdin  io.Closer // closing it asks the child to end
+	out    *lineLog
+
+	once sync.Once     // of Close
+	done chan struct{} // closed when the child is gone
+	err  error         // why; written before done is closed
+}
+
+// Start serves o.Dir and returns when it answers. ctx bounds the start alone: Close ends the server, as
+// does the end of this process.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded S3 server: %w", err)
+	}
+	s, err := start(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded S3 server on %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, o Options) (*Server, error) {
+	if !canServe.Load() {
+		return nil, errors.New("this program does not call embedded.RunIfChild")
+	}
+	if err := folder(o.Dir).prepare(o.Bucket); err != nil {
+		return nil, err
+	}
+	k := keys{o.AccessKeyID, o.SecretAccessKey}
+	if k.AccessKeyID == "" {
+		var err error
+		if k, err = folder(o.Dir).keys(); err != nil {
+			return nil, err
+		}
+	}
+	s := &Server{out: &lineLog{log: o.Log}, done: make(chan struct{})}
+	debug := o.Log.Enabled(ctx, slog.LevelDebug)
+	addr, err := s.spawn(ctx, order{Dir: o.Dir, Addr: o.Addr, Bucket: o.Bucket, Keys: k, Debug: debug})
+	if err != nil {
+		return nil, err
+	}
+	s.config = configFor(addr, o.Bucket, k)
+	return s, nil
+}
+
+func configFor(addr, name string, k keys) bucket.Config {
+	c := bucket.Default()
+	c.Bucket, c.Region = name, region
+	c.EndpointURL, c.UsePathStyle = "http://"+dialable(addr), true
+	c.AccessKeyID, c.SecretAccessKey = k.AccessKeyID, k.SecretAccessKey
+	return c
+}
+
+// spawn starts the child, gives it its order and waits until it listens.
+func (s *Server) spawn(ctx context.Context, o order) (addr string, err error) {
+	s.cmd = exec.Command("/proc/self/exe")
+	s.cmd.Args = []string{"layoutfs-embedded-s3"}
+	s.cmd.Env = append(os.Environ(), childEnv+"=1")
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	// A session of its own keeps the terminal's signals away.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	s.cmd.ExtraFiles = []*os.File{to}
+	stdin, err := s.cmd.StdinPipe()
+	if err != nil {
+		return "", errors.Join(err, to.Close())
+	}
+	s.stdin = stdin
+	err = s.cmd.Start()
+	_ = to.Close() // the child has its own
+	if err != nil {
+		return "", err
+	}
+	go s.reap()
+	if err := json.NewEncoder(stdin).Encode(o); err != nil {
+		return "", errors.Join(err, s.Close())
+	}
+	r, err := s.await(ctx, from)
+	if err != nil {
+		_ = s.Close()
+		return "", err
+	}
+	return r.Addr, nil
+}
+
+// await reads the child's report. A child that dies without one closes the pipe.
+func (s *Server) await(ctx context.Context, from *os.File) (report, error) {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = from.SetReadDeadline(time.Now()) })
+	defer stop()
+	var r report
+	if err := json.NewDecoder(from).Decode(&r); err != nil {
+		if ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+		<-s.done
+		return r, errors.Join(s.err, err)
+	}
+	if r.Error != "" {
+		return r, errors.New(r.Error)
+	}
+	return r, nil
+}
+
+// reap waits for the child's end.
+func (s *Server) reap() {
+	if err := s.cmd.Wait(); err != nil {
+		s.err = fmt.Errorf("the embedded S3 server ended (%w): %s", err, s.out.last())
+	}
+	close(s.done)
+}
+
+// Config is how to reach the server: its address, its keys, and its bucket.
+func (s *Server) Config() bucket.Config { return s.config }
+
+// Done is closed when the server has ended, by Close or by itself.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Wait returns when the server has ended, nil after a Close that went well.
+func (s *Server) Wait() error {
+	<-s.done
+	return s.err
+}
+
+// Close lets running requests finish and ends the server. It takes at most some 20 seconds.
+func (s *Server) Close() error {
+	s.once.Do(func() { _ = s.stdin.Close() })
+	select {
+	case <-s.done:
+	case <-time.After(exitAfter + 5*time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+	return s.err
+}
+
+// lineLog turns what the child prints into log records, and keeps the last line.
+type lineLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex // guards following
+	rest []byte     // of a line without its end
+	line string     // the last that was not empty
+}
+
+// Write implements io.Writer.
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
+		if !ok && len(l.rest) < 64<<10 {
+			return len(p), nil
+		}
+		l.rest = rest
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			l.line = string(line)
+			l.log.Debug("embedded S3 server", "says", l.line)
+		}
+	}
+}
+
+func (l *lineLog) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line
+}
