@@ -35,7 +35,8 @@ const (
 	exitAfter   = 15 * time.Second // longest farewell; versitygw waits 10 s for requests
 	maxConns    = 16384
 	maxRequests = 8192
-	maxParts    = 10_000 // as S3 has it
+	maxParts    = 10_000  // as S3 has it
+	maxCopy     = 5 << 30 // bytes, as S3 has it
 )
 
 // order is what the parent writes to the child's standard input, one line. The pipe stays open: when it
@@ -43,7 +44,7 @@ const (
 type order struct {
 	Dir, Addr, Bucket string
 	Keys              keys
-	Debug             bool
+	Debug, Temporary  bool
 }
 
 // report is what the child writes to descriptor 3, once, when it listens or cannot.
@@ -100,6 +101,9 @@ func serve(ctx context.Context, o order, ready func(addr string)) error {
 		return err
 	}
 	defer unlock()
+	if o.Temporary {
+		defer os.RemoveAll(o.Dir)
+	}
 	if err := dir.prepare(o.Bucket); err != nil {
 		return err
 	}
@@ -143,7 +147,7 @@ func backend(dir folder) (*posix.Posix, error) {
 		}
 	}
 	// SideCarDir of the options is left empty: it is only checked, and printed.
-	return posix.New(dir.buckets(), store, posix.PosixOpts{ForceNoObjLockFile: true})
+	return posix.New(dir.buckets(), store, posix.PosixOpts{ForceNoObjLockFile: true, CopyObjectThreshold: maxCopy})
 }
 
 func gateway(o order, addr string, listening func()) *embedgw.Config {

@@ -22,6 +22,8 @@ type Options struct {
 	AccessKeyID, SecretAccessKey string
 	// Bucket is made when absent. Empty: "layoutfs".
 	Bucket string
+	// Temporary removes Dir when the server ends, even if this process was killed.
+	Temporary bool
 	// Log gets what the server prints, at debug level; nil: discarded.
 	Log *slog.Logger
 }

@@ -22,6 +22,7 @@ const startWithin = 30 * time.Second
 
 // Server is a running server.
 type Server struct {
+	dir    string
 	config bucket.Config
 	cmd    *exec.Cmd
 	stdin  io.Closer // closing it asks the child to end
@@ -60,9 +61,11 @@ func start(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{out: &lineLog{log: o.Log}, done: make(chan struct{})}
+	s := &Server{dir: o.Dir, out: &lineLog{log: o.Log}, done: make(chan struct{})}
 	debug := o.Log.Enabled(ctx, slog.LevelDebug)
-	addr, err := s.spawn(ctx, order{Dir: o.Dir, Addr: o.Addr, Bucket: o.Bucket, Keys: k, Debug: debug})
+	addr, err := s.spawn(ctx, order{
+		Dir: o.Dir, Addr: o.Addr, Bucket: o.Bucket, Keys: k, Debug: debug, Temporary: o.Temporary,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +147,9 @@ func (s *Server) reap() {
 
 // Config is how to reach the server: its address, its keys, and its bucket.
 func (s *Server) Config() bucket.Config { return s.config }
+
+// Dir is the folder that is served, as an absolute path.
+func (s *Server) Dir() string { return s.dir }
 
 // Done is closed when the server has ended, by Close or by itself.
 func (s *Server) Done() <-chan struct{} { return s.done }
