@@ -159,7 +159,7 @@ func gateway(o order, addr string, listening func()) *embedgw.Config {
 	return &embedgw.Config{
 		RootUserAccess:    root.Access,
 		RootUserSecret:    root.Secret,
-		IAMService:        auth.NewIAMServiceSingle(root),
+		IAMService:        oneAccount{auth.NewIAMServiceSingle(root), root},
 		Region:            region,
 		Ports:             []string{addr},
 		MaxConnections:    maxConns,
@@ -171,6 +171,21 @@ func gateway(o order, addr string, listening func()) *embedgw.Config {
 		LogLevel:          level,
 		S3Options:         []s3api.Option{s3api.WithOnListen(listening)},
 	}
+}
+
+// oneAccount answers a request with a foreign key as S3 does (InvalidAccessKeyId). versitygw's own service
+// for a single account answers 404, which a HEAD cannot tell from an object that is not there.
+type oneAccount struct {
+	auth.IAMService
+	root auth.Account
+}
+
+// GetUserAccount implements auth.IAMService.
+func (o oneAccount) GetUserAccount(access string) (auth.Account, error) {
+	if access != o.root.Access {
+		return auth.Account{}, auth.ErrNoSuchUser
+	}
+	return o.root, nil
 }
 
 // dialable is addr as a client on this machine reaches it.

@@ -3,15 +3,92 @@ package bucket
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Check is a placeholder until the texts are written.
+// checkWithin is how long a person waits for Check at most.
+const checkWithin = 10 * time.Second
+
+// errNotS3 says that something answers which is not S3.
+var errNotS3 = errors.New("the answer is not that of S3")
+
+// Check makes sure that the bucket is there and lets us list, with an error made for the person at the
+// terminal: what was tried, against which endpoint, what it says, what to do. It takes at most 10 s.
 func (c *Client) Check(ctx context.Context) error {
-	for _, err := range c.list(ctx, c.config.Prefix) {
-		if err != nil {
-			return c.fail(ctx, err, "list objects")
-		}
-		break
+	limited, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	err := c.checkList(limited)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // the caller's own, which needs no advice
+		return c.fail(ctx, ctx.Err(), "check")
 	}
-	return errors.Join()
+	failed := c.fail(limited, err, "list objects")
+	return &advisedError{text: fmt.Sprintf("bucket %q at %s: %s", c.config.Bucket, c.endpoint(), c.advice(limited, err)), err: failed}
+}
+
+// checkList asks for one key. A listing has an error text in its body where a HEAD has none.
+func (c *Client) checkList(ctx context.Context) error {
+	out, err := c.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &c.config.Bucket, Prefix: &c.config.Prefix, MaxKeys: aws.Int32(1),
+	})
+	if err != nil {
+		return err
+	}
+	// Any XML, and much HTML, reads as an empty listing; only a real one says of which bucket it is.
+	if out.Name == nil {
+		return fmt.Errorf("%w (its type is %q)", errNotS3, contentType(out.ResultMetadata))
+	}
+	return nil
+}
+
+func contentType(metadata middleware.Metadata) string {
+	if r, ok := awsmiddleware.GetRawResponse(metadata).(*smithyhttp.Response); ok {
+		return r.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// advisedError is an error with advice in the place of its text.
+type advisedError struct {
+	text string
+	err  error
+}
+
+func (e *advisedError) Error() string { return e.text }
+func (e *advisedError) Unwrap() error { return e.err }
+
+// advice says what err means and what to do.
+func (c *Client) advice(ctx context.Context, err error) string {
+	switch {
+	case credentialsMissing(err):
+		return "no AWS credentials found: give access_key_id and secret_access_key, set $AWS_ACCESS_KEY_ID and " +
+			"$AWS_SECRET_ACCESS_KEY, choose a profile with $AWS_PROFILE, or give the machine a role (" + describe(err) + ")"
+	case isNotS3(err):
+		return "something answers there, but not as S3 does: endpoint_url must be that of the S3 API, not of a console or a website (" + describe(err) + ")"
+	case statusOf(err) != 0:
+		return c.adviceOnAnswer(err)
+	}
+	return c.adviceOnSilence(ctx, err)
+}
+
+// isNotS3 tells a page for a browser, and other answers that the SDK can make nothing of.
+func isNotS3(err error) bool {
+	if errors.Is(err, errNotS3) {
+		return true
+	}
+	re, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if status := statusOf(err); !ok || status == 0 || status >= 500 {
+		return false
+	}
+	return codeOf(err) == "" || strings.Contains(re.Response.Header.Get("Content-Type"), "text/html")
 }

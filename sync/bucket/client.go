@@ -11,6 +11,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -50,7 +51,13 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	log = log.With(slog.Any("bucket", c))
 	cfg, err := awsconfig.LoadDefaultConfig(ctx,
+		awsconfig.WithLogger(sdkLog{log}),
 		awsconfig.WithRegion(c.Region),
 		awsconfig.WithHTTPClient(httpClient(o)),
 		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
@@ -59,10 +66,6 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the configuration of the AWS SDK: %w", err)
 	}
-	log := o.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	part := o.PartSize
 	if part == 0 {
 		part = 16 << 20
@@ -70,7 +73,7 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 	return &Client{
 		s3:      s3.NewFromConfig(cfg, c.apply, markCredentials, o.apply(cfg.HTTPClient)),
 		config:  c,
-		log:     log.With(slog.Any("bucket", c)),
+		log:     log,
 		uploads: make(chan struct{}, c.UploadParallelism*partsPerBlob),
 		part:    part,
 		maxCopy: maxCopySize,
@@ -127,3 +130,15 @@ func (c *Client) acquire(ctx context.Context) error {
 }
 
 func (c *Client) release() { <-c.uploads }
+
+// sdkLog is where the SDK writes what it else writes to standard error.
+type sdkLog struct{ log *slog.Logger }
+
+// Logf implements logging.Logger.
+func (l sdkLog) Logf(level logging.Classification, format string, args ...any) {
+	to := l.log.Debug
+	if level == logging.Warn {
+		to = l.log.Warn
+	}
+	to("AWS SDK", "says", fmt.Sprintf(format, args...))
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -127,6 +128,9 @@ func describe(err error) string {
 	}
 	if creds, ok := errors.AsType[*credentialsError](err); ok {
 		return creds.Error()
+	}
+	if send, ok := errors.AsType[*url.Error](err); ok {
+		return send.Err.Error()
 	}
 	if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		return send.Err.Error()
