@@ -38,7 +38,6 @@ type download struct {
 	flying    map[int]bool
 	failed    map[int]error
 	changed   chan struct{} // closed and replaced when a chunk arrives or fails
-	have      int           // chunks that are there
 	next      int           // where a sequential reader goes on
 	window    int           // how far ahead of it is requested
 	frontier  int           // up to where it was requested
@@ -54,10 +53,6 @@ func newDownload(f *fetcher, d digest.Digest, part *disk.Part) *download {
 		flying: map[int]bool{}, failed: map[int]error{}, changed: make(chan struct{}),
 	}
 	dl.ctx, dl.cancel = context.WithCancel(f.ctx)
-	dl.have = part.Chunks()
-	for _, r := range part.Missing(0, part.Chunks()) {
-		dl.have -= r.To - r.From
-	}
 	return dl
 }
 
@@ -176,10 +171,7 @@ func take(ctx context.Context, slots chan struct{}) bool {
 func (dl *download) arrived(chunk int) {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
-	if dl.flying[chunk] {
-		delete(dl.flying, chunk)
-		dl.have++
-	}
+	delete(dl.flying, chunk)
 	dl.verify()
 	dl.wake()
 }
@@ -235,17 +227,17 @@ func (dl *download) ready(from, to int) (bool, error) {
 		return false, nil
 	}
 	last := to == dl.part.Chunks()
-	return !last || dl.have < dl.part.Chunks() || dl.verified, nil
+	return !last || dl.verified || !dl.part.Complete(), nil
 }
 
 // verify begins to verify the blob when all of it is there.
 func (dl *download) verify() {
-	if dl.verifying || dl.have < dl.part.Chunks() {
+	if dl.verifying || !dl.part.Complete() {
 		return
 	}
 	dl.verifying = true
 	dl.wg.Go(func() {
-		err := dl.part.Finish(dl.ctx)
+		err := dl.part.Verify(dl.ctx)
 		dl.mu.Lock()
 		dl.verified = err == nil
 		if dl.err == nil {
@@ -253,15 +245,18 @@ func (dl *download) verify() {
 		}
 		dl.wake()
 		dl.mu.Unlock()
-		if dl.ctx.Err() != nil {
-			return
+		if err == nil {
+			// The readers go on while it is made durable.
+			err = dl.part.Finish(dl.ctx)
 		}
-		if err != nil {
+		switch {
+		case dl.ctx.Err() != nil:
+		case err != nil:
 			dl.f.drop(dl)
 			dl.f.bad(dl.digest, err)
-			return
+		default:
+			dl.f.warm(dl.digest, dl.part.Size())
 		}
-		dl.f.warm(dl.digest, dl.part.Size())
 	})
 }
 
@@ -269,6 +264,9 @@ func (dl *download) verify() {
 func (dl *download) transfer() (Transfer, bool) {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
-	done := min(int64(dl.have)*disk.ChunkSize, dl.part.Size())
-	return Transfer{Digest: dl.digest, Done: done, Size: dl.part.Size()}, len(dl.flying) > 0
+	done := dl.part.Size()
+	for _, r := range dl.part.Missing(0, dl.part.Chunks()) {
+		done -= int64(r.To-r.From) * disk.ChunkSize
+	}
+	return Transfer{Digest: dl.digest, Done: max(done, 0), Size: dl.part.Size()}, len(dl.flying) > 0
 }

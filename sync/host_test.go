@@ -28,6 +28,7 @@ type host struct {
 	dir    string
 	o      Options
 	n      int
+	warmed chan digest.Digest // every blob that became warm
 }
 
 func newHost(t *testing.T, b *memBucket, set func(*Options)) *host {
@@ -53,6 +54,11 @@ func (h *host) start() {
 	h.o.Disk, h.o.Index = d, x
 	h.Engine, err = Open(context.Background(), h.o)
 	must(h.t, err)
+	h.warmed = make(chan digest.Digest, 100)
+	h.fetcher.warm = func(d digest.Digest, size int64) {
+		h.fetched(d, size)
+		h.warmed <- d
+	}
 }
 
 func (h *host) stop() {
@@ -85,6 +91,21 @@ func (h *host) mustWrite(b []byte) digest.Digest {
 	return d
 }
 
+// awaitWarm waits until a number of blobs were fetched whole, and returns which.
+func (h *host) awaitWarm(n int) map[digest.Digest]bool {
+	h.t.Helper()
+	ds := map[digest.Digest]bool{}
+	for len(ds) < n {
+		select {
+		case d := <-h.warmed:
+			ds[d] = true
+		case <-time.After(10 * time.Second):
+			h.t.Fatalf("only %d of %d blobs became warm", len(ds), n)
+		}
+	}
+	return ds
+}
+
 // read reads a blob whole.
 func (h *host) read(d digest.Digest) ([]byte, error) {
 	r, err := h.Open(h.t.Context(), d)
@@ -92,8 +113,8 @@ func (h *host) read(d digest.Digest) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	var buf bytes.Buffer
-	_, err = io.Copy(&buf, &sequential{ctx: h.t.Context(), r: r})
+	buf := bytes.NewBuffer(make([]byte, 0, r.Size()+bytes.MinRead))
+	_, err = io.Copy(buf, &sequential{ctx: h.t.Context(), r: r})
 	return buf.Bytes(), err
 }
 
@@ -205,4 +226,11 @@ func mustJSON(t *testing.T, v any) []byte {
 	b, err := json.Marshal(v)
 	must(t, err)
 	return b
+}
+
+// forgive ends the pause after the bucket did not answer.
+func (h *host) forgive() {
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	h.guard.down = nil
 }
