@@ -74,7 +74,7 @@ func (e *Engine) readBlob(ctx context.Context, d ocispec.Descriptor) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	if r.Size() > maxManifest {
 		return nil, fmt.Errorf("read blob %s: %d bytes are too many for a manifest or config", d.Digest, r.Size())
 	}

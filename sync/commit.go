@@ -66,7 +66,7 @@ func startsLikeJSON(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	head := make([]byte, 64)
 	n, _ := f.Read(head)
 	head = bytes.TrimLeft(head[:n], " \t\r\n")
@@ -139,7 +139,7 @@ func (e *Engine) send(ctx context.Context, j *job) error {
 	if err != nil {
 		return fmt.Errorf("upload blob %s: %w", j.digest, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if err := e.guard.PutBlob(ctx, j.digest, counted{f, &j.sent}, j.size); err != nil {
 		return fmt.Errorf("upload blob %s: %w", j.digest, err)
 	}

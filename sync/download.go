@@ -220,11 +220,8 @@ func (dl *download) ready(from, to int) (bool, error) {
 	if dl.err != nil {
 		return false, dl.err
 	}
-	for _, r := range dl.part.Missing(from, to) {
-		if err := dl.failed[r.From]; err != nil {
-			return false, err
-		}
-		return false, nil
+	if missing := dl.part.Missing(from, to); len(missing) > 0 {
+		return false, dl.failed[missing[0].From]
 	}
 	last := to == dl.part.Chunks()
 	return !last || dl.verified || !dl.part.Complete(), nil

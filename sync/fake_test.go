@@ -209,19 +209,3 @@ func (m *memBucket) ListNames(ctx context.Context, prefix string) iter.Seq2[buck
 		}
 	}
 }
-
-// broken checks the promise that a name never refers to a blob that is not there; it lists what is
-// missing.
-func (m *memBucket) broken(closure func(bucket.Name) []digest.Digest) []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var missing []string
-	for name, n := range m.names {
-		for _, d := range closure(n) {
-			if _, ok := m.blobs[d]; !ok {
-				missing = append(missing, fmt.Sprintf("%s: %s", name, d))
-			}
-		}
-	}
-	return missing
-}

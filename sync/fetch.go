@@ -170,7 +170,7 @@ func (f *fetcher) stream(ctx context.Context, dl *download, from, to int) (int, 
 	if err != nil {
 		return from, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }() // it was only read
 	buf := f.buffers.Get().(*[]byte)
 	defer f.buffers.Put(buf)
 	for ; from < to; from++ {

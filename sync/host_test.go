@@ -112,7 +112,7 @@ func (h *host) read(d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	buf := bytes.NewBuffer(make([]byte, 0, r.Size()+bytes.MinRead))
 	_, err = io.Copy(buf, &sequential{ctx: h.t.Context(), r: r})
 	return buf.Bytes(), err
