@@ -83,7 +83,7 @@ func (c *Client) adviceOnSilence(ctx context.Context, err error) string {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS: use http:// in endpoint_url, or the port that does" + said
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return "no answer within " + checkWithin.String() + ": check endpoint_url, the network, a firewall, a proxy"
+		return "no answer within " + c.checkWithin.String() + ": check endpoint_url, the network, a firewall, a proxy"
 	case kindOf(ctx, err) == ErrUnreachable:
 		return "no answer: check endpoint_url, the network, a firewall, a proxy" + said
 	}

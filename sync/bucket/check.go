@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -14,16 +13,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// checkWithin is how long a person waits for Check at most.
-const checkWithin = 10 * time.Second
-
 // errNotS3 says that something answers which is not S3.
 var errNotS3 = errors.New("the answer is not that of S3")
 
 // Check makes sure that the bucket is there and lets us list, with an error made for the person at the
 // terminal: what was tried, against which endpoint, what it says, what to do. It takes at most 10 s.
 func (c *Client) Check(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, checkWithin)
+	limited, cancel := context.WithTimeout(ctx, c.checkWithin)
 	defer cancel()
 	err := c.checkList(limited)
 	switch {

@@ -40,6 +40,8 @@ type Client struct {
 	uploads chan struct{} // a token for each request that carries a blob's bytes up
 	part    int64         // bytes
 	maxCopy int64         // bytes that one CopyObject takes: 5 GiB, less in tests
+
+	checkWithin time.Duration // how long a person waits for Check at most; less in tests
 }
 
 // partsPerBlob is how many parts of one blob are on their way at once if no other blob is, about as the
@@ -77,6 +79,8 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		uploads: make(chan struct{}, c.UploadParallelism*partsPerBlob),
 		part:    part,
 		maxCopy: maxCopySize,
+
+		checkWithin: 10 * time.Second,
 	}, nil
 }
 

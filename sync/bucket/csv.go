@@ -26,7 +26,7 @@ func Parse(csv string, env func(string) (string, bool)) (Config, error) {
 	c.Bucket, _ = env(envBucket)
 	c.Region, _ = env(envRegion)
 	fields, err := csvvalue.Fields(csv, nil)
-	if err != nil {
+	if err != nil && strings.TrimSpace(csv) != "" { // all of it may come from the environment
 		// The text itself stays out of the error: it may hold a secret.
 		return Config{}, fmt.Errorf("read the CSV of type=s3: %w", err)
 	}

@@ -89,7 +89,7 @@ func (c *Client) PutName(ctx context.Context, name string, body []byte, d *ocisp
 		Bucket: &c.config.Bucket, Key: &key, Metadata: metadata, Body: bytes.NewReader(body),
 	})
 	if err != nil {
-		return Version{}, c.fail(ctx, err, "write name %q", name)
+		return Version{}, c.fail(ctx, err, "write name %q%s", name, nestedHint(err))
 	}
 	written := version(out.ETag, nil, int64(len(body)))
 	head, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.config.Bucket, Key: &key})
@@ -102,6 +102,15 @@ func (c *Client) PutName(ctx context.Context, name string, body []byte, d *ocisp
 		return written, nil
 	}
 	return seen, nil
+}
+
+// nestedHint explains what versitygw's codes mean for names.
+func nestedHint(err error) string {
+	switch codeOf(err) {
+	case "ObjectParentIsFile", "ExistingObjectIsDirectory":
+		return " (this server keeps objects as files: it cannot hold both the names a and a/b)"
+	}
+	return ""
 }
 
 func (c *Client) nameMetadata(name string, d *ocispec.Descriptor) (map[string]string, error) {

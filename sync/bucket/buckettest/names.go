@@ -1,0 +1,178 @@
+package buckettest
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// descriptor is one whose annotations are not ASCII.
+func descriptor() *ocispec.Descriptor {
+	return &ocispec.Descriptor{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Digest:    digest.FromString("manifest"),
+		Size:      1234,
+		Annotations: map[string]string{
+			"org.opencontainers.image.ref.name": "größe & <日本> 🚀",
+			"ünicode":                           "\u0000\u007f\u2028\"\\",
+		},
+	}
+}
+
+func put(t testing.TB, c *bucket.Client, name, body string, d *ocispec.Descriptor) bucket.Version {
+	t.Helper()
+	v, err := c.PutName(t.Context(), name, []byte(body), d)
+	if err != nil {
+		t.Fatalf("put the name %q: %v", name, err)
+	}
+	return v
+}
+
+func get(t testing.TB, c *bucket.Client, name string) bucket.Name {
+	t.Helper()
+	n, err := c.GetName(t.Context(), name)
+	if err != nil {
+		t.Fatalf("get the name %q: %v", name, err)
+	}
+	return n
+}
+
+// names lists the names that begin with prefix.
+func names(t testing.TB, c *bucket.Client, prefix string) map[string]bucket.Version {
+	t.Helper()
+	all := map[string]bucket.Version{}
+	for n, err := range c.ListNames(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[n.Name] = n.Version
+	}
+	return all
+}
+
+func testNameRoundTrip(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	body := `{"layers":[]}` + strings.Repeat(" ", 2<<20)
+	put(t, c, "app", body, descriptor())
+	n := get(t, c, "app")
+	if n.Name != "app" || string(n.Body) != body || !reflect.DeepEqual(n.Descriptor, descriptor()) {
+		t.Errorf("GetName: %q with %d bytes and %+v", n.Name, len(n.Body), n.Descriptor)
+	}
+	large := descriptor()
+	large.Annotations["large"] = strings.Repeat("x", 4000)
+	put(t, c, "large", "{}", large)
+	if n := get(t, c, "large"); !reflect.DeepEqual(n.Descriptor, descriptor()) {
+		t.Errorf("a descriptor that does not fit: %+v, want only the largest annotation gone", n.Descriptor)
+	}
+}
+
+// testNameOverwritten is what a type=s3 exporter does.
+func testNameOverwritten(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	put(t, c, "app", "{}", descriptor())
+	put(t, c, "app", "{ }", nil)
+	if n := get(t, c, "app"); n.Descriptor != nil || string(n.Body) != "{ }" {
+		t.Errorf("GetName: %q with %+v, want no descriptor", n.Body, n.Descriptor)
+	}
+}
+
+func testVersions(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	written := put(t, c, "app", "{}", descriptor())
+	if written.ETag == "" || strings.Contains(written.ETag, `"`) || written.LastModified.IsZero() || written.Size != 2 {
+		t.Errorf("PutName: %+v", written)
+	}
+	if read := get(t, c, "app").Version; read != written {
+		t.Errorf("GetName has version %+v, PutName %+v", read, written)
+	}
+	if listed := names(t, c, "")["app"]; listed != written {
+		t.Errorf("ListNames has version %+v, PutName %+v", listed, written)
+	}
+	if again := put(t, c, "app", "{ }", nil); again == written {
+		t.Errorf("the version is still %+v", again)
+	}
+}
+
+func testOddNames(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	odd := []string{
+		"a b", "a+b", "a%b", "a%2Fb", "a%20b", "x:y", "q?x=1&y=2", "h#h", ".hidden", "..two", "dir/sub/T", "dir/.x/y",
+		"größe", "日本/語", "🚀", `q"u'o<t>e`, "back\\slash", "semi;colon", "tilde~", "star*", "(paren)", "eq=", "@at", "e\u0301",
+	}
+	for _, name := range odd {
+		put(t, c, name, "{}"+name, nil)
+		if n := get(t, c, name); string(n.Body) != "{}"+name {
+			t.Errorf("name %q is read as %q", name, n.Body)
+		}
+	}
+	got := slices.Sorted(maps.Keys(names(t, c, "")))
+	if want := slices.Sorted(slices.Values(odd)); !slices.Equal(got, want) {
+		t.Errorf("listed\n%q, want\n%q", got, want)
+	}
+	for _, name := range odd {
+		if got := names(t, c, name); len(got) != 1 {
+			t.Errorf("names that begin with %q: %v", name, got)
+		}
+		if err := c.DeleteName(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := names(t, c, ""); len(got) != 0 {
+		t.Errorf("after all are deleted: %v", got)
+	}
+}
+
+func testNamesByPrefix(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	for _, name := range []string{"app/one", "app/two", "application", "other"} {
+		put(t, c, name, "{}", nil)
+	}
+	Put(t, c, []byte("a blob is no name"))
+	for prefix, want := range map[string][]string{
+		"":        {"app/one", "app/two", "application", "other"},
+		"app":     {"app/one", "app/two", "application"},
+		"app/":    {"app/one", "app/two"},
+		"nowhere": nil,
+	} {
+		if got := slices.Sorted(maps.Keys(names(t, c, prefix))); !slices.Equal(got, want) {
+			t.Errorf("names that begin with %q: %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+func testNoName(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	if _, err := c.GetName(t.Context(), "nowhere"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("GetName: %v, want fs.ErrNotExist", err)
+	}
+	if err := c.DeleteName(t.Context(), "nowhere"); err != nil {
+		t.Errorf("DeleteName of what is not there: %v", err)
+	}
+	if _, err := c.PutName(t.Context(), "", []byte("{}"), nil); err == nil {
+		t.Error("PutName of the empty name: no error")
+	}
+}
+
+func testDeleteName(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	put(t, c, "app", "{}", nil)
+	put(t, c, "other", "{}", nil)
+	if err := c.DeleteName(t.Context(), "app"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetName(t.Context(), "app"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("GetName after DeleteName: %v, want fs.ErrNotExist", err)
+	}
+	if got := slices.Collect(maps.Keys(names(t, c, ""))); !slices.Equal(got, []string{"other"}) {
+		t.Errorf("left: %q", got)
+	}
+}

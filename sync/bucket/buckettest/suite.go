@@ -1,0 +1,46 @@
+package buckettest
+
+import (
+	"testing"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// Suite is what the client promises on every server. fresh gives the configuration of an empty bucket; it
+// is called once for each test.
+func Suite(t *testing.T, fresh func(t testing.TB) bucket.Config) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, c bucket.Config)
+	}{
+		{"check", testCheck},
+		{"blob is read as it was written", testBlobRoundTrip},
+		{"ranges", testRanges},
+		{"blob that is not there", testNoBlob},
+		{"wrong bytes are refused", testWrongBytes},
+		{"keys are those of type=s3", testKeys},
+		{"touch", testTouch},
+		{"listing has pages", testPages},
+		{"listing passes over odd keys", testOddKeys},
+		{"cancelled requests", testCancelled},
+		{"name is read as it was written", testNameRoundTrip},
+		{"name is overwritten without a descriptor", testNameOverwritten},
+		{"versions agree", testVersions},
+		{"names with odd characters", testOddNames},
+		{"names by prefix", testNamesByPrefix},
+		{"name that is not there", testNoName},
+		{"names are deleted", testDeleteName},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			tc.run(t, fresh(t))
+		})
+	}
+}
+
+func testCheck(t *testing.T, c bucket.Config) {
+	if err := OpenWith(t, c, bucket.Options{}).Check(t.Context()); err != nil {
+		t.Errorf("Check of a good bucket: %v", err)
+	}
+}
