@@ -86,5 +86,8 @@ func isNotS3(err error) bool {
 	if status := statusOf(err); !ok || status == 0 || status >= 500 {
 		return false
 	}
-	return codeOf(err) == "" || strings.Contains(re.Response.Header.Get("Content-Type"), "text/html")
+	h := re.Response.Header
+	// S3 names another region without a Location; who sends a browser elsewhere has one.
+	elsewhere := h.Get("Location") != "" && h.Get("X-Amz-Bucket-Region") == ""
+	return codeOf(err) == "" || elsewhere || strings.Contains(h.Get("Content-Type"), "text/html")
 }
