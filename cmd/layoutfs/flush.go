@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/layoutfs/layoutfs/daemon"
+)
+
+func flushCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "flush",
+		Usage:       "wait until everything is in the bucket",
+		ArgsUsage:   "[MOUNTPOINT]",
+		Description: "Without MOUNTPOINT it is the only mount there is.",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "timeout", Usage: "wait `TIME` at most (0: as long as it takes)"},
+		},
+		Action: func(c *cli.Context) error {
+			timeout, err := timeout(c)
+			if err != nil {
+				return err
+			}
+			client, at, err := theMount(c)
+			if err != nil {
+				return err
+			}
+			return withProgress(c, at, func(ctx context.Context) error { return client.Flush(ctx, at, timeout) })
+		},
+	}
+}
+
+// theMount is the mount that is named, or the only one.
+func theMount(c *cli.Context) (*daemon.Client, string, error) {
+	at, err := mountpoint(c, true)
+	if err != nil {
+		return nil, "", err
+	}
+	if at != "" {
+		client, err := daemon.Find(at)
+		return client, at, err
+	}
+	clients, err := daemon.FindAll()
+	if err != nil {
+		return nil, "", err
+	}
+	statuses, err := ask(c.Context, clients)
+	if err != nil {
+		return nil, "", err
+	}
+	switch len(statuses) {
+	case 0:
+		return nil, "", errors.New("no mount of this user is running")
+	case 1:
+		return clients[0], statuses[0].Mountpoint, nil
+	}
+	var all []string
+	for _, s := range statuses {
+		all = append(all, s.Mountpoint)
+	}
+	return nil, "", usagef("which MOUNTPOINT? There are %s", strings.Join(all, ", "))
+}

@@ -1,0 +1,14 @@
+// Command layoutfs mounts an OCI image layout whose blobs live in S3. This package is flags and printing:
+// one file per command, and no logic; that is in package daemon.
+package main
+
+import (
+	"os"
+
+	"github.com/layoutfs/layoutfs/embedded"
+)
+
+func main() {
+	embedded.RunIfChild()
+	os.Exit(run(os.Args))
+}

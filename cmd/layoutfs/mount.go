@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/layoutfs/layoutfs/daemon"
+)
+
+func mountCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "mount",
+		Usage:     "mount a bucket's caches as OCI image layouts",
+		ArgsUsage: "MOUNTPOINT",
+		Description: "The bucket is given by the CSV of BuildKit's type=s3, by single flags, which complete and\n" +
+			"override it, or by both. Credentials that are not given come from where the AWS SDK finds them:\n" +
+			"environment, profile, SSO, web identity, instance role.\n\n" +
+			"   layoutfs mount --s3 region=eu-west-1,bucket=ci-cache -d /mnt/cache\n" +
+			"   layoutfs mount --embedded ./bucket -d /mnt/cache       (no bucket, no account)",
+		Flags: mountFlags(),
+		Action: func(c *cli.Context) error {
+			config, err := mountConfig(c)
+			if err != nil {
+				return usageError{err}
+			}
+			if !c.Bool("detach") {
+				return daemon.Run(c.Context, config, func(r daemon.Ready) { printReady(c.App.Writer, r) })
+			}
+			ready, err := daemon.Detach(c.Context, config)
+			if err != nil {
+				return err
+			}
+			printReady(c.App.Writer, ready)
+			return nil
+		},
+	}
+}
+
+// daemonCommand is what mount -d runs in the background.
+func daemonCommand() *cli.Command {
+	return &cli.Command{
+		Name:   daemon.DetachedCommand,
+		Hidden: true,
+		Action: func(c *cli.Context) error { return daemon.RunDetached(c.Context) },
+	}
+}
+
+func printReady(w io.Writer, r daemon.Ready) {
+	fmt.Fprintf(w, "mounted %s (pid %d)\n", r.Mountpoint, r.PID)
+	fmt.Fprintf(w, "  bucket  %s\n", bucketText(r.Bucket))
+	fmt.Fprintf(w, "  cache   %s\n", cacheText(r.Cache))
+	if r.Cache.Log != "" {
+		fmt.Fprintf(w, "  log     %s\n", r.Cache.Log)
+	}
+	fmt.Fprintln(w, "use it with")
+	if r.CacheTo != "" {
+		fmt.Fprintf(w, "  --cache-to %s\n", r.CacheTo)
+	}
+	fmt.Fprintf(w, "  --cache-from %s\n", r.CacheFrom)
+}
+
+func bucketText(b daemon.BucketStatus) string {
+	s := b.URL
+	if b.Endpoint != "" {
+		s += " at " + b.Endpoint
+	}
+	if b.Embedded != "" {
+		return s + " (embedded: " + b.Embedded + ")"
+	}
+	return s + " (region " + b.Region + ")"
+}
+
+func cacheText(c daemon.CacheStatus) string {
+	s := c.Dir
+	if c.Size > 0 {
+		s += fmt.Sprintf(" (at most %s, leaving %s free)", sizeText(c.Size), sizeText(c.MinFree))
+	} else {
+		s += fmt.Sprintf(" (leaving %s free)", sizeText(c.MinFree))
+	}
+	return s
+}
+
+func sizeText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/layoutfs/layoutfs/daemon"
+)
+
+const (
+	quietFor  = time.Second            // what is done by then shows no progress
+	barEvery  = 200 * time.Millisecond // on a terminal
+	lineEvery = 5 * time.Second        // elsewhere
+)
+
+// withProgress does what waits for uploads of a mount, showing how far they are. ^C ends the waiting.
+func withProgress(c *cli.Context, mountpoint string, do func(context.Context) error) error {
+	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	watching, enough := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		showUploads(watching, c.App.ErrWriter, mountpoint)
+	}()
+	err := do(ctx)
+	enough()
+	<-done
+	return err
+}
+
+// showUploads shows what is staged until ctx ends.
+func showUploads(ctx context.Context, w io.Writer, mountpoint string) {
+	if !pause(ctx, quietFor) {
+		return
+	}
+	client, err := daemon.Find(mountpoint)
+	if err != nil {
+		return
+	}
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
+		showBar(ctx, f, client)
+		return
+	}
+	for {
+		s, err := client.Status(ctx)
+		if err != nil {
+			return // it has ended, which is what was asked for
+		}
+		fmt.Fprintf(w, "waiting for uploads: %s%s\n", countText(s.Staged), pendingText(s.Pending))
+		if !pause(ctx, lineEvery) {
+			return
+		}
+	}
+}
+
+func showBar(ctx context.Context, w io.Writer, client *daemon.Client) {
+	bars := mpb.NewWithContext(ctx, mpb.WithOutput(w))
+	bar := bars.AddBar(0,
+		mpb.PrependDecorators(decor.Name("uploading "), decor.CountersKibiByte("% .1f of % .1f")),
+		mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f")),
+	)
+	var most int64 // that was staged at any time: more may come while we wait
+	for {
+		s, err := client.Status(ctx)
+		if err != nil {
+			break
+		}
+		left := toUpload(s)
+		most = max(most, left)
+		bar.SetTotal(most, false)
+		bar.SetCurrent(most - left)
+		if !pause(ctx, barEvery) {
+			break
+		}
+	}
+	bar.Abort(false)
+	bars.Wait()
+}
+
+// toUpload is how many bytes are staged, less what of them is on its way.
+func toUpload(s daemon.Status) int64 {
+	left := s.Staged.Bytes
+	for _, t := range s.Uploading {
+		left -= t.Done
+	}
+	return max(left, 0)
+}
+
+// pause waits; it is false when ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/layoutfs/layoutfs/embedded"
+)
+
+func s3Command() *cli.Command {
+	return &cli.Command{
+		Name:        "s3",
+		Usage:       "serve S3 from a local folder",
+		Description: "A real S3 API on a folder, for trying things out and for machines that share one. It is not encrypted.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`", EnvVars: []string{"LAYOUTFS_S3_DATA"}},
+			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:9000", Usage: "listen on `HOST:PORT`; port 0 takes a free one", EnvVars: []string{"LAYOUTFS_S3_ADDR"}},
+			&cli.StringFlag{Name: "bucket", Value: "layoutfs", Usage: "make the bucket `NAME` if it is not there", EnvVars: []string{"LAYOUTFS_S3_BUCKET"}},
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "`LEVEL`: info, or debug for every request"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.String("data") == "" {
+				return usagef("which folder is to be served? Give --data DIR")
+			}
+			if c.Args().Present() {
+				return usagef("s3 takes no arguments: the folder is given as --data DIR")
+			}
+			return serveS3(c)
+		},
+	}
+}
+
+func serveS3(c *cli.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return usagef("--log-level: %w", err)
+	}
+	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	server, err := embedded.Start(ctx, embedded.Options{
+		Dir: c.String("data"), Addr: c.String("addr"), Bucket: c.String("bucket"),
+		Log: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})),
+	})
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = server.Close() }) // Wait says how it ended
+	printServer(c.App.Writer, server)
+	return server.Wait()
+}
+
+func printServer(w io.Writer, s *embedded.Server) {
+	at := s.Config()
+	fmt.Fprintf(w, "serving  %s\n", s.Dir())
+	fmt.Fprintf(w, "endpoint %s\n", at.EndpointURL)
+	fmt.Fprintf(w, "keys     %s\n", filepath.Join(s.Dir(), "credentials.json"))
+	fmt.Fprintf(w, "use it with\n  --s3 %s\n", record(
+		"region="+at.Region, "bucket="+at.Bucket, "endpoint_url="+at.EndpointURL, "use_path_style=true",
+		"access_key_id="+at.AccessKeyID, "secret_access_key="+at.SecretAccessKey,
+	))
+}
+
+// record is a CSV of one line.
+func record(fields ...string) string {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	_ = w.Write(fields) // a bytes.Buffer takes everything
+	w.Flush()
+	return strings.TrimSpace(b.String())
+}

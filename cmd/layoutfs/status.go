@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"text/template"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/layoutfs/layoutfs/daemon"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "status",
+		Usage:       "show bucket, names, local disk, transfers and errors",
+		ArgsUsage:   "[MOUNTPOINT]",
+		Description: "Without MOUNTPOINT all mounts of this user are shown.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT`: text, json (one object a line), or a Go template"},
+		},
+		Action: func(c *cli.Context) error {
+			show, err := statusPrinter(c.String("format"))
+			if err != nil {
+				return err
+			}
+			statuses, err := statuses(c)
+			if err != nil {
+				return err
+			}
+			if len(statuses) == 0 {
+				fmt.Fprintln(c.App.ErrWriter, "layoutfs: nothing is mounted by this user")
+			}
+			var errs []error
+			for i, s := range statuses {
+				errs = append(errs, show(c.App.Writer, i, s))
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+// printer prints the ith status.
+type printer func(w io.Writer, i int, s daemon.Status) error
+
+func statusPrinter(format string) (printer, error) {
+	switch format {
+	case "text":
+		return printStatus, nil
+	case "json":
+		return func(w io.Writer, _ int, s daemon.Status) error { return json.NewEncoder(w).Encode(s) }, nil
+	}
+	t, err := template.New("--format").Funcs(template.FuncMap{"json": toJSON, "size": sizeText}).Parse(format)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if err := t.Execute(io.Discard, daemon.Status{}); err != nil {
+		return nil, usagef("%w; `layoutfs status --format json` shows what there is", err)
+	}
+	return func(w io.Writer, _ int, s daemon.Status) error {
+		if err := t.Execute(w, s); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(w)
+		return err
+	}, nil
+}
+
+func toJSON(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// statuses are those of the mount that is named, or of all.
+func statuses(c *cli.Context) ([]daemon.Status, error) {
+	at, err := mountpoint(c, true)
+	if err != nil {
+		return nil, err
+	}
+	if at != "" {
+		client, err := daemon.Find(at)
+		if err != nil {
+			return nil, err
+		}
+		s, err := client.Status(c.Context)
+		return []daemon.Status{s}, err
+	}
+	clients, err := daemon.FindAll()
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := ask(c.Context, clients)
+	slices.SortFunc(statuses, func(a, b daemon.Status) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
+	return statuses, err
+}
+
+// ask asks clients for their status, in their order.
+func ask(ctx context.Context, clients []*daemon.Client) ([]daemon.Status, error) {
+	var statuses []daemon.Status
+	for _, client := range clients {
+		s, err := client.Status(ctx)
+		if err != nil {
+			return statuses, err
+		}
+		statuses = append(statuses, s)
+	}
+	return statuses, nil
+}
