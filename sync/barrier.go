@@ -155,25 +155,85 @@ func (e *Engine) ensureKnown(ctx context.Context, closure []ocispec.Descriptor) 
 	return nil
 }
 
-// settled remembers the manifests whose closures were just ensured, so that their publication costs
-// one request.
-type settled struct {
-	mu sync.Mutex // guards following; a leaf
-	at map[digest.Digest]time.Time
+// barrier returns when everything that a manifest names is in the bucket (under write back: is known).
+// That holds for a while.
+func (e *Engine) barrier(ctx context.Context, d digest.Digest, b []byte) error {
+	if o, ok := e.outcomes.get(d); ok && o.err == nil {
+		return nil
+	}
+	closure, err := e.walk(ctx, ocispec.Descriptor{Digest: d, Size: int64(len(b))}, b)
+	if err != nil {
+		return err
+	}
+	if err := e.ensureAs(ctx, closure[1:]); err != nil {
+		return err
+	}
+	e.outcomes.put(d, outcome{passed: atBarrier})
+	return nil
 }
 
-func (e *Engine) settle(d digest.Digest) {
-	e.settled.mu.Lock()
-	defer e.settled.mu.Unlock()
-	if e.settled.at == nil || len(e.settled.at) >= maxSettled {
-		e.settled.at = map[digest.Digest]time.Time{}
+func (e *Engine) ensureAs(ctx context.Context, closure []ocispec.Descriptor) error {
+	if e.o.WriteBack {
+		return e.ensureKnown(ctx, closure)
 	}
-	e.settled.at[d] = time.Now()
+	return e.ensure(ctx, closure)
 }
+
+// How far a manifest is.
+type passed int
+
+const (
+	atBarrier passed = iota // what it names is in the bucket
+	settled                 // it is there itself
+)
+
+// outcome is how a manifest fared at the barrier.
+type outcome struct {
+	passed passed
+	err    error
+	at     time.Time
+}
+
+// outcomes remembers how manifests fared, so that a commit after its Prepare, and a publication after
+// its commit, cost one request.
+type outcomes struct {
+	mu sync.Mutex // guards following; a leaf
+	by map[digest.Digest]outcome
+}
+
+func (o *outcomes) put(d digest.Digest, oc outcome) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.by == nil || len(o.by) >= maxSettled {
+		o.by = map[digest.Digest]outcome{}
+	}
+	oc.at = time.Now()
+	o.by[d] = oc
+}
+
+// failed returns the failure that Prepare met, once: a client that tries again is tried again.
+func (o *outcomes) failed(d digest.Digest) error {
+	oc, ok := o.get(d)
+	if !ok || oc.err == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.by, d)
+	return oc.err
+}
+
+func (o *outcomes) get(d digest.Digest) (outcome, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	oc, ok := o.by[d]
+	age := time.Since(oc.at)
+	return oc, ok && (oc.err == nil && age < rely || oc.err != nil && age < pause)
+}
+
+func (e *Engine) settle(d digest.Digest) { e.outcomes.put(d, outcome{passed: settled}) }
 
 func (e *Engine) isSettled(d digest.Digest) bool {
-	e.settled.mu.Lock()
-	defer e.settled.mu.Unlock()
-	at, ok := e.settled.at[d]
-	return ok && time.Since(at) < rely
+	o, ok := e.outcomes.get(d)
+	return ok && o.err == nil && o.passed == settled
 }

@@ -43,16 +43,48 @@ func (e *Engine) Commit(ctx context.Context, path string, d digest.Digest) error
 	return nil
 }
 
-// readManifest returns the content of the file if it is a manifest with that digest, else nil: what
-// only looks like one is a blob like any other.
+// Prepare is told of a scratch file that was closed. If it is a manifest it waits at the barrier ahead
+// of Commit, which then finds the outcome: what Commit waits for every other rename in the mount waits
+// for too, a close disturbs nobody. It is no harm if the file never becomes a blob.
+func (e *Engine) Prepare(ctx context.Context, path string) {
+	b, err := readManifest(path, "")
+	if err != nil || b == nil || e.o.ReadOnly || isIndexFile(b) {
+		return
+	}
+	d := digest.FromBytes(b)
+	if err := e.barrier(ctx, d, b); err != nil {
+		e.outcomes.put(d, outcome{err: err})
+	}
+}
+
+// isIndexFile says whether a document is the index.json of a layout, on its way to being renamed there:
+// its entries have tags. To wait for everything that it names would be to wait for the whole bucket.
+func isIndexFile(b []byte) bool {
+	entries, err := parseIndex(b)
+	if err != nil {
+		return false
+	}
+	for _, d := range entries {
+		if d.Annotations[ocispec.AnnotationRefName] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// readManifest returns the content of the file if it is a manifest with that digest (empty: any), else
+// nil: what only looks like one is a blob like any other.
 func readManifest(path string, d digest.Digest) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() > maxManifest || !startsLikeJSON(path) {
 		return nil, err
 	}
 	b, err := os.ReadFile(path)
-	if err != nil || !cacheconfig.IsManifest(b) || !d.Algorithm().Available() || d.Algorithm().FromBytes(b) != d {
+	if err != nil || !cacheconfig.IsManifest(b) {
 		return nil, err
+	}
+	if d != "" && (!d.Algorithm().Available() || d.Algorithm().FromBytes(b) != d) {
+		return nil, nil
 	}
 	if _, err := cacheconfig.ParseManifest(b); err != nil {
 		return nil, nil
@@ -95,18 +127,14 @@ func (e *Engine) kept(d digest.Digest, size int64) error {
 }
 
 func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Digest, b []byte) error {
-	closure, err := e.walk(ctx, ocispec.Descriptor{Digest: d, Size: int64(len(b))}, b)
-	if err != nil {
+	if err := e.outcomes.failed(d); err != nil {
+		return err
+	}
+	if err := e.barrier(ctx, d, b); err != nil {
 		return err
 	}
 	if e.o.WriteBack {
-		if err := e.ensureKnown(ctx, closure[1:]); err != nil {
-			return err
-		}
 		return e.commitBlob(ctx, path, d)
-	}
-	if err := e.ensure(ctx, closure[1:]); err != nil {
-		return err
 	}
 	// The manifest goes up before it is committed, so that a failure leaves the file where it is.
 	if err := e.guard.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))); err != nil {

@@ -82,7 +82,7 @@ type Engine struct {
 	fetcher  *fetcher
 	catalog  *catalog
 	layouts  layouts
-	settled  settled
+	outcomes outcomes
 	pending  pending
 	tags     tags
 

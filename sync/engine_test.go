@@ -208,6 +208,40 @@ func TestManifestFailsWhenTheBucketIsGone(t *testing.T) {
 	must(t, h.export("", "latest", c))
 }
 
+func TestPrepareWaitsInPlaceOfCommit(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	c := newCache(t, random(100, 1))
+	for _, l := range append(c.layers, c.config) {
+		h.mustWrite(l)
+	}
+	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
+	must(t, os.WriteFile(path, c.manifest, 0o644))
+	h.Prepare(t.Context(), path)
+	stats := b.count("stat")
+	b.failing(func(_ context.Context, verb, key string) error {
+		if verb != "put" || key != string(c.desc.Digest) {
+			return fmt.Errorf("%s %s after Prepare", verb, key)
+		}
+		return nil
+	})
+	must(t, h.Commit(t.Context(), path, c.desc.Digest))
+	if b.count("stat") != stats {
+		t.Error("commit asked for what Prepare had asked for")
+	}
+}
+
+func TestPrepareLeavesAnIndexFileAlone(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	path := filepath.Join(h.o.Disk.Scratch(), "index.json.tmp")
+	must(t, os.WriteFile(path, indexOf(t, tagged("somewhere", "v1")), 0o644))
+	h.Prepare(t.Context(), path)
+	if b.count("stat") != 0 {
+		t.Error("an index.json on its way was taken for a manifest")
+	}
+}
+
 func TestPublishedMeansPublished(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
