@@ -43,3 +43,11 @@ type Names interface {
 	// Delete deletes a name (its index.json was removed); fs.ErrPermission unless deleting is allowed.
 	Delete(ctx context.Context, scope string) error
 }
+
+// Preparer is what Blobs may be, too. Prepare is told of a scratch file that a writer has closed, and
+// does ahead of Commit what that would have to wait for; an error is left to Commit to report. The
+// close waits for it. There is a reason: Linux lets one rename between directories happen at a time
+// in a whole file system, so what Commit waits for, every other rename in the mount waits for too.
+type Preparer interface {
+	Prepare(ctx context.Context, path string)
+}

@@ -1,0 +1,92 @@
+package fs
+
+import (
+	"context"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/opencontainers/go-digest"
+)
+
+// algorithmDir is a blobs/ALG: the blobs, and the temporary files of clients that write beside them.
+type algorithmDir struct {
+	scratchOps
+	blobs *blobsDir
+	alg   digest.Algorithm
+}
+
+var (
+	_ folder               = (*algorithmDir)(nil)
+	_ fusefs.NodeLookuper  = (*algorithmDir)(nil)
+	_ fusefs.NodeReaddirer = (*algorithmDir)(nil)
+	_ fusefs.NodeGetattrer = (*algorithmDir)(nil)
+	_ fusefs.NodeSetattrer = (*algorithmDir)(nil)
+)
+
+func newAlgorithmDir(b *blobsDir, alg digest.Algorithm) *algorithmDir {
+	d := &algorithmDir{blobs: b, alg: alg}
+	d.scratchOps = scratchOps{dirOps: dirOps{t: b.t}, self: d}
+	return d
+}
+
+func (d *algorithmDir) what() string { return path.Join(d.blobs.what(), d.alg.String()) }
+
+func (d *algorithmDir) local() string { return filepath.Join(d.blobs.local(), d.alg.String()) }
+
+func (d *algorithmDir) target(name string) (digest.Digest, bool) { return blobName(d.alg, name) }
+
+// Getattr describes the directory, which is the same however much is in it.
+func (d *algorithmDir) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	return d.virtualAttr(out)
+}
+
+// Setattr accepts permissions and times without effect.
+func (d *algorithmDir) Setattr(_ context.Context, _ fusefs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	return d.virtualAttr(out)
+}
+
+// Lookup finds what is being written, and blobs.
+func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	inode, errno := d.scratchOps.Lookup(ctx, name, out)
+	dg, ok := d.target(name)
+	if errno != syscall.ENOENT || !ok {
+		return inode, errno
+	}
+	size, err := d.t.blobs.Stat(ctx, dg)
+	if err != nil {
+		return nil, d.t.fail(ctx, "lookup", d, err)
+	}
+	inode = child(ctx, d, name, syscall.S_IFREG,
+		func(n *file) bool { return n.shows(dg) },
+		func() *file { return newBlob(d.t, d, dg, size) })
+	out.SetAttrTimeout(blobTTL)
+	inode.Operations().(*file).fillBlob(&out.Attr)
+	return inode, 0
+}
+
+// Mkdir refuses: this is for blobs and files that become such.
+func (d *algorithmDir) Mkdir(context.Context, string, uint32, *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	return nil, syscall.EPERM
+}
+
+// Unlink removes what is being written, or forgets a blob.
+func (d *algorithmDir) Unlink(ctx context.Context, name string) syscall.Errno {
+	errno := d.scratchOps.Unlink(ctx, name)
+	dg, ok := d.target(name)
+	if errno != syscall.ENOENT || !ok {
+		return errno
+	}
+	return d.t.fail(ctx, "forget", d, d.t.blobs.Forget(context.WithoutCancel(ctx), dg))
+}
+
+// Readdir lists what is being written, and streams the blobs.
+func (d *algorithmDir) Readdir(ctx context.Context) (fusefs.DirStream, syscall.Errno) {
+	local, err := d.t.list(d)
+	if err != nil {
+		return nil, d.t.fail(ctx, "list", d, err)
+	}
+	return newBlobStream(d, append(dots(), local...)), 0
+}

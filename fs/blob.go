@@ -1,0 +1,125 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// modes counts the open handles of a file by who reads for them. The kernel refuses, with EIO, a
+// passthrough open of a file that is open otherwise (unless without its cache and unmapped), and while
+// there is one any other open, or one with another backing file (fs/fuse/iomode.c). So the two do not
+// mix: while one kind is open, every further open is of that kind.
+type modes struct {
+	others int // handles that the daemon reads for
+	backed int // handles that the kernel reads for, all through the backing file id
+	id     int32
+}
+
+// passthrough is what a Blob may be, too.
+type passthrough interface{ PassthroughFd() (fd int, ok bool) }
+
+// blobHandle is a blob open for reading.
+type blobHandle struct {
+	n      *file
+	blob   Blob
+	backed bool
+}
+
+var (
+	_ fusefs.FileReader   = (*blobHandle)(nil)
+	_ fusefs.FileFsyncer  = (*blobHandle)(nil)
+	_ fusefs.FileReleaser = (*blobHandle)(nil)
+)
+
+func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if writing(flags) {
+		return n.openRewriter(ctx, flags)
+	}
+	blob, err := n.t.blobs.Open(ctx, n.digestNow())
+	if err != nil {
+		return nil, 0, n.t.fail(ctx, "open", n, err)
+	}
+	h := &blobHandle{n: n, blob: blob}
+	return h, n.admitReader(ctx, h), 0
+}
+
+// admitReader decides who reads for a new handle, and counts it. It returns the flags of the open.
+func (n *file) admitReader(ctx context.Context, h *blobHandle) uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h.backed = n.backed(h.blob); h.backed {
+		n.modes.backed++
+		n.t.backing.answer(ctx.Done(), n.modes.id)
+		return fuse.FOPEN_NOFLUSH
+	}
+	n.modes.others++
+	if n.t.backing.off == "" {
+		// Not through the kernel's cache: that would keep the opens of the complete blob from
+		// passthrough until its pages are dropped.
+		return fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO
+	}
+	return fuse.FOPEN_NOFLUSH | fuse.FOPEN_KEEP_CACHE
+}
+
+// backed says whether the kernel is to read a blob itself, and makes sure that modes.id is registered
+// then. n.mu is held.
+func (n *file) backed(blob Blob) bool {
+	if n.modes.backed > 0 {
+		return true
+	}
+	pt, ok := blob.(passthrough)
+	if !ok || n.modes.others > 0 || n.t.backing.off != "" {
+		return false
+	}
+	fd, ok := pt.PassthroughFd()
+	if !ok {
+		return false
+	}
+	id, err := n.t.backing.register(fd)
+	if err != nil {
+		n.t.log.Warn("a blob is read through the daemon", "blob", n.digest, "err", err)
+		return false
+	}
+	n.modes.id = id
+	return true
+}
+
+// Read reads; what is missing is fetched meanwhile.
+func (h *blobHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	n, err := h.blob.ReadAt(ctx, dest, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, h.n.t.fail(ctx, "read", h.n, err)
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+// Fsync has nothing to do.
+func (h *blobHandle) Fsync(context.Context, uint32) syscall.Errno { return 0 }
+
+// Release is the end of the handle.
+func (h *blobHandle) Release(ctx context.Context) syscall.Errno {
+	h.n.endReader(h.backed)
+	return h.n.t.fail(ctx, "close", h.n, h.blob.Close())
+}
+
+// endReader counts a handle out. The kernel has left the backing file before it says that a handle is
+// released, so the last one may give it up.
+func (n *file) endReader(backed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !backed {
+		n.modes.others--
+		return
+	}
+	if n.modes.backed--; n.modes.backed > 0 {
+		return
+	}
+	if err := n.t.backing.unregister(n.modes.id); err != nil {
+		n.t.log.Warn("read a blob", "blob", n.digest, "err", err)
+	}
+}

@@ -1,0 +1,119 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// target is the digest that the scratch file must have because of where it is.
+func (n *file) target() (digest.Digest, bool) {
+	n.t.moves.RLock()
+	defer n.t.moves.RUnlock()
+	if n.at.gone != nil {
+		return "", false
+	}
+	return n.at.in.target(n.at.name)
+}
+
+// closed is what a close by a writer starts: the commit of what has the name of a blob.
+func (n *file) closed(ctx context.Context) syscall.Errno {
+	d, ok := n.target()
+	switch {
+	case !ok:
+		n.prepare(ctx)
+		return 0
+	case n.draft.takeWritten() || n.isEmpty(d):
+		return n.draft.judged(n.t.fail(ctx, "close", n, n.commit(ctx, d)))
+	}
+	return n.draft.verdict(ctx)
+}
+
+// prepare tells of a closed scratch file that may soon be committed.
+func (n *file) prepare(ctx context.Context) {
+	p, ok := n.t.blobs.(Preparer)
+	if !ok || n.draft.gate.now() != open || !n.draft.takeWritten() {
+		return
+	}
+	var path string
+	if n.t.at(&n.at, func(p string) error { path = p; return nil }) == nil {
+		p.Prepare(ctx, path)
+	}
+}
+
+// isEmpty says whether the file is complete without a single write.
+func (n *file) isEmpty(d digest.Digest) bool {
+	if n.draft.gate.now() != open || d != d.Algorithm().FromBytes(nil) {
+		return false
+	}
+	size := int64(-1)
+	err := n.t.at(&n.at, func(path string) error {
+		st, err := lstat(path)
+		if err == nil {
+			size = st.Size
+		}
+		return err
+	})
+	return err == nil && size == 0
+}
+
+// commit makes a blob of the scratch file. From here on its bytes do not change, unless that fails.
+func (n *file) commit(ctx context.Context, d digest.Digest) error {
+	done, err := n.draft.gate.commit(ctx, func(ctx context.Context) error { return n.handOver(ctx, d) })
+	if err == nil && !done && !n.shows(d) {
+		return syscall.EPERM
+	}
+	return err
+}
+
+func (n *file) handOver(ctx context.Context, d digest.Digest) error {
+	var path string
+	err := n.t.at(&n.at, func(p string) error {
+		st, err := lstat(p)
+		if err == nil {
+			path = p
+			n.adopt(d, st)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return n.t.blobs.Commit(ctx, path, d)
+}
+
+// endWriter ends a handle that wrote. Without writers left, what lies at the name of a blob and is
+// none will never be one: nothing of it is kept.
+func (n *file) endWriter() {
+	n.t.moves.Lock()
+	defer n.t.moves.Unlock()
+	n.mu.Lock()
+	n.writers--
+	left := n.writers
+	n.mu.Unlock()
+	if left > 0 || n.at.gone != nil || n.draft.gate.now() != open {
+		return
+	}
+	if _, ok := n.at.in.target(n.at.name); ok {
+		n.t.remove(&n.at)
+	}
+}
+
+// remove removes scratch from local disk, if it is there. Call it with moves held exclusively.
+func (t *tree) remove(p *place) {
+	path, err := p.path()
+	if err != nil {
+		return
+	}
+	st, err := lstat(path)
+	if err != nil {
+		return
+	}
+	if err := os.Remove(path); err != nil {
+		t.log.Warn("remove scratch", "path", path, "err", err)
+		return
+	}
+	p.drop(t, st)
+}

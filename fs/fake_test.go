@@ -1,0 +1,298 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// errMismatch is what the fake says of content that is not what its name promises.
+var errMismatch = errors.New("the content has another digest")
+
+// fakeBlobs keeps blobs in a folder, checked as the engine checks them.
+type fakeBlobs struct {
+	dir     string
+	partial atomic.Bool  // opens have no file that the kernel could read
+	commits atomic.Int64 // that succeeded
+	reads   atomic.Int64 // through the daemon
+
+	mu       sync.Mutex // guards following
+	size     map[digest.Digest]int64
+	onCommit func(path string, d digest.Digest) error
+	onRead   func(ctx context.Context) error
+}
+
+func newFakeBlobs(t *testing.T, dir string) *fakeBlobs {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}}
+}
+
+func (b *fakeBlobs) file(d digest.Digest) string { return filepath.Join(b.dir, d.Encoded()) }
+
+// add puts a blob into the pool, as another host or scope does.
+func (b *fakeBlobs) add(t *testing.T, content []byte) digest.Digest {
+	t.Helper()
+	d := digest.FromBytes(content)
+	if err := os.WriteFile(b.file(d), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size[d] = int64(len(content))
+	return d
+}
+
+func (b *fakeBlobs) content(t *testing.T, d digest.Digest) []byte {
+	t.Helper()
+	if !b.has(d) {
+		t.Fatalf("there is no blob %s", d)
+	}
+	content, err := os.ReadFile(b.file(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func (b *fakeBlobs) has(d digest.Digest) bool {
+	_, err := b.Stat(context.Background(), d)
+	return err == nil
+}
+
+func (b *fakeBlobs) whenCommitting(f func(path string, d digest.Digest) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.onCommit = f
+}
+
+func (b *fakeBlobs) whenReading(f func(ctx context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.onRead = f
+}
+
+func (b *fakeBlobs) Stat(_ context.Context, d digest.Digest) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	size, ok := b.size[d]
+	if !ok {
+		return 0, fmt.Errorf("stat blob %s: %w", d, iofs.ErrNotExist)
+	}
+	return size, nil
+}
+
+func (b *fakeBlobs) Open(ctx context.Context, d digest.Digest) (Blob, error) {
+	size, err := b.Stat(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(b.file(d))
+	if err != nil {
+		return nil, err
+	}
+	r := fakeReader{b: b, f: f, size: size}
+	if b.partial.Load() {
+		return &r, nil
+	}
+	return &fakeFile{r}, nil
+}
+
+func (b *fakeBlobs) Commit(ctx context.Context, path string, d digest.Digest) error {
+	b.mu.Lock()
+	hook := b.onCommit
+	b.mu.Unlock()
+	if hook != nil {
+		if err := hook(path, d); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if d.Algorithm().FromBytes(content) != d {
+		return fmt.Errorf("commit %s: %w", d, errMismatch)
+	}
+	if err := os.Rename(path, b.file(d)); err != nil {
+		return err
+	}
+	b.commits.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size[d] = int64(len(content))
+	return nil
+}
+
+func (b *fakeBlobs) Forget(ctx context.Context, d digest.Digest) error {
+	if _, err := b.Stat(ctx, d); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.size, d)
+	return os.Remove(b.file(d))
+}
+
+func (b *fakeBlobs) All(ctx context.Context, _ string) iter.Seq2[digest.Digest, error] {
+	b.mu.Lock()
+	all := slices.Sorted(maps.Keys(b.size))
+	b.mu.Unlock()
+	return func(yield func(digest.Digest, error) bool) {
+		for _, d := range all {
+			if !yield(d, ctx.Err()) {
+				return
+			}
+		}
+	}
+}
+
+type fakeReader struct {
+	b    *fakeBlobs
+	f    *os.File
+	size int64
+}
+
+func (r *fakeReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	r.b.mu.Lock()
+	hook := r.b.onRead
+	r.b.mu.Unlock()
+	r.b.reads.Add(1)
+	if hook != nil {
+		if err := hook(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return r.f.ReadAt(p, off)
+}
+
+func (r *fakeReader) Size() int64  { return r.size }
+func (r *fakeReader) Close() error { return r.f.Close() }
+
+type fakeFile struct{ fakeReader }
+
+func (r *fakeFile) PassthroughFd() (int, bool) { return int(r.f.Fd()), true }
+
+// publication is one call of Publish.
+type publication struct{ scope, before, after string }
+
+// fakeNames keeps an index.json for each scope.
+type fakeNames struct {
+	mu        sync.Mutex // guards following
+	index     map[string]string
+	published []publication
+	deletes   bool
+	fail      error
+	reads     int
+}
+
+func newFakeNames() *fakeNames { return &fakeNames{index: map[string]string{}} }
+
+func indexOf(tags ...string) string {
+	idx := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+	idx.SchemaVersion = 2
+	for _, tag := range tags {
+		idx.Manifests = append(idx.Manifests, ocispec.Descriptor{
+			MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(tag), Size: int64(len(tag)),
+			Annotations: map[string]string{ocispec.AnnotationRefName: tag},
+		})
+	}
+	b, err := json.Marshal(idx)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func (n *fakeNames) set(scope, index string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.index[scope] = index
+}
+
+func (n *fakeNames) failWith(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fail = err
+}
+
+func (n *fakeNames) publications() []publication {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.published)
+}
+
+func (n *fakeNames) Index(_ context.Context, scope string) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.reads++
+	index, ok := n.index[scope]
+	if !ok {
+		return nil, iofs.ErrNotExist
+	}
+	return []byte(index), nil
+}
+
+func (n *fakeNames) Publish(ctx context.Context, scope string, before, after []byte) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := errors.Join(ctx.Err(), n.fail); err != nil {
+		return err
+	}
+	var idx ocispec.Index
+	if err := json.Unmarshal(after, &idx); err != nil {
+		return err
+	}
+	n.published = append(n.published, publication{scope, string(before), string(after)})
+	n.index[scope] = string(bytes.Clone(after))
+	return nil
+}
+
+func (n *fakeNames) Children(_ context.Context, scope string) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	seen := map[string]bool{}
+	for name := range n.index {
+		rest, ok := strings.CutPrefix(path.Join("/", name), path.Join("/", scope))
+		if first, _, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/"); ok && first != "" && (scope == "" || strings.HasPrefix(rest, "/")) {
+			seen[first] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen)), nil
+}
+
+func (n *fakeNames) Delete(_ context.Context, scope string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.deletes {
+		return fmt.Errorf("delete %s: %w", scope, iofs.ErrPermission)
+	}
+	delete(n.index, scope)
+	return nil
+}
+
+var (
+	_ Blobs = (*fakeBlobs)(nil)
+	_ Names = (*fakeNames)(nil)
+)

@@ -1,0 +1,230 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	iofs "io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/opencontainers/go-digest"
+)
+
+// file is a regular file: scratch, and from its commit on a blob. The kernel keeps the node over the
+// rename that commits it, and comes back to the same one for the chtimes and chmod that follow.
+type file struct {
+	fusefs.Inode
+	t     *tree
+	at    place // of scratch; guarded by t.moves
+	draft draft // of scratch
+
+	mu         sync.Mutex    // guards following
+	digest     digest.Digest // of a blob, or what is being made one
+	size       int64         // of a blob, in bytes
+	times      times         // of a blob, as far as they were given
+	writers    int           // handles open for writing scratch
+	modes      modes
+	superseded bool // the next lookup of its name is to find another node
+}
+
+var (
+	_ fusefs.NodeGetattrer = (*file)(nil)
+	_ fusefs.NodeSetattrer = (*file)(nil)
+	_ fusefs.NodeOpener    = (*file)(nil)
+	_ fusefs.NodeStatfser  = (*file)(nil)
+)
+
+func newScratch(t *tree, in folder, name string) *file {
+	return &file{t: t, at: place{in: in, name: name}}
+}
+
+func newBlob(t *tree, in folder, d digest.Digest, size int64) *file {
+	return &file{t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}}, digest: d, size: size}
+}
+
+// isScratch says whether the node stands for a scratch file that is still there.
+func (n *file) isScratch() bool {
+	n.t.moves.RLock()
+	defer n.t.moves.RUnlock()
+	return n.at.gone == nil && n.draft.gate.now() != committed
+}
+
+// shows says whether the node stands for that blob.
+func (n *file) shows(d digest.Digest) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.digest == d && !n.superseded && n.draft.gate.now() != open
+}
+
+// what names the file in messages.
+func (n *file) what() string {
+	return n.Path(nil)
+}
+
+func (n *file) digestNow() digest.Digest {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.digest
+}
+
+// Getattr describes scratch as it is on local disk, and a blob as far as it is known.
+func (n *file) Getattr(_ context.Context, f fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	if n.draft.gate.now() != open {
+		out.SetTimeout(blobTTL)
+		n.fillBlob(&out.Attr)
+		return 0
+	}
+	out.SetTimeout(scratchTTL)
+	if h, ok := f.(*scratchHandle); ok {
+		return h.fill(&out.Attr)
+	}
+	err := n.t.stat(&n.at, &out.Attr)
+	if errors.Is(err, iofs.ErrNotExist) && n.draft.gate.now() != open {
+		n.fillBlob(&out.Attr)
+		return 0
+	}
+	return n.t.fail(context.Background(), "stat", n, err)
+}
+
+func (n *file) fillBlob(a *fuse.Attr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	mod, access := n.times.mod, n.times.access
+	if mod.IsZero() {
+		mod = blobTime
+	}
+	if access.IsZero() {
+		access = mod
+	}
+	n.t.fill(a, syscall.S_IFREG|0o444, n.size, mod)
+	a.SetTimes(&access, nil, nil)
+}
+
+// Setattr changes scratch. Of a blob the times are kept for as long as the kernel knows it, and what
+// else is asked for is accepted without effect, except another size.
+func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	if size, ok := in.GetSize(); ok {
+		if errno := n.truncate(ctx, f, int64(size)); errno != 0 {
+			return errno
+		}
+	}
+	if n.draft.gate.now() == open {
+		if errno := n.setScratch(ctx, f, in); errno != 0 {
+			return errno
+		}
+	} else {
+		n.setTimes(timesOf(in))
+	}
+	return n.Getattr(ctx, f, out)
+}
+
+func (n *file) setTimes(given times) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !given.mod.IsZero() {
+		n.times.mod = given.mod
+	}
+	if !given.access.IsZero() {
+		n.times.access = given.access
+	}
+}
+
+func (n *file) truncate(ctx context.Context, f fusefs.FileHandle, size int64) syscall.Errno {
+	if r, ok := f.(*rewriter); ok {
+		return r.truncate(ctx, size)
+	}
+	inside, err := n.draft.gate.enter(ctx)
+	if err != nil {
+		return errnoOf(ctx, err)
+	}
+	if !inside {
+		return n.truncateBlob(size)
+	}
+	defer n.draft.gate.leave()
+	n.draft.truncated(size)
+	if h, ok := f.(*scratchHandle); ok {
+		return errnoOf(ctx, h.f.Truncate(size))
+	}
+	return errnoOf(ctx, n.t.at(&n.at, func(path string) error {
+		return onFile(path, os.O_WRONLY, func(f *os.File) error { return f.Truncate(size) })
+	}))
+}
+
+// truncateBlob lets a blob be cut to the size that it has.
+func (n *file) truncateBlob(size int64) syscall.Errno {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if size != n.size {
+		return syscall.EPERM
+	}
+	return 0
+}
+
+// setScratch applies permissions and times to scratch. The owner is that of the whole mount.
+func (n *file) setScratch(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAttrIn) syscall.Errno {
+	set := func(f *os.File) error { return setMeta(f, in, 0o600) }
+	if h, ok := f.(*scratchHandle); ok {
+		return errnoOf(ctx, set(h.f))
+	}
+	if _, ok := in.GetMode(); !ok && !timesOf(in).given() {
+		return 0
+	}
+	return errnoOf(ctx, n.t.at(&n.at, func(path string) error { return onFile(path, os.O_RDONLY, set) }))
+}
+
+// Open opens the file for what it is now; while it is being made a blob, that is waited for.
+func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	for {
+		p, err := n.draft.gate.wait(ctx)
+		if err != nil {
+			return nil, 0, errnoOf(ctx, err)
+		}
+		if p == committed {
+			return n.openBlob(ctx, flags)
+		}
+		h, err := n.openScratch(flags)
+		if err == nil {
+			return h, 0, 0
+		}
+		if n.draft.gate.now() == open {
+			return nil, 0, n.t.fail(ctx, "open", n, err)
+		}
+	}
+}
+
+func (n *file) openScratch(flags uint32) (h *scratchHandle, err error) {
+	err = n.t.at(&n.at, func(path string) error {
+		f, err := os.OpenFile(path, int(flags&syscall.O_ACCMODE)|syscall.O_NOFOLLOW, 0)
+		if err == nil {
+			h = newScratchHandle(n, f, flags)
+		}
+		return err
+	})
+	return h, err
+}
+
+// Statfs tells of the file system that scratch is on.
+func (n *file) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+	return n.t.statfs(out)
+}
+
+func (t *tree) statfs(out *fuse.StatfsOut) syscall.Errno {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(t.root, &st); err != nil {
+		return t.fail(context.Background(), "statfs", localPath(t.root), err)
+	}
+	out.FromStatfsT(&st)
+	return 0
+}
+
+// adopt takes on what a blob will show, from its scratch.
+func (n *file) adopt(d digest.Digest, st *syscall.Stat_t) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.digest, n.size = d, st.Size
+	n.times = times{mod: time.Unix(st.Mtim.Unix())}
+}

@@ -1,0 +1,71 @@
+package fs
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Options are the parameters of a mount.
+type Options struct {
+	// Blobs and Names are what is mounted.
+	Blobs Blobs
+	Names Names
+
+	// Scratch is a local folder for scratch files, on the file system of the blob store so that a
+	// commit is a rename. It is created if it is missing; one mount uses it at a time.
+	Scratch string
+
+	// Admit is asked before scratch grows by n bytes; its error refuses the write, as ENOSPC unless
+	// it wraps another errno. Nil admits everything.
+	Admit func(n int64) error
+
+	// ReadOnly mounts read-only: whatever writes is answered with EROFS.
+	ReadOnly bool
+
+	// AllowOther lets users other than the mounting one in, as far as UID, GID and Umask let them.
+	AllowOther bool
+
+	// UID and GID own everything in the mount. Zero stands for the mounting process's own.
+	UID, GID uint32
+
+	// Umask is taken away from the permissions of everything in the mount, which start at 0777 for
+	// directories, 0666 for index.json and oci-layout, 0444 for blobs, and what the client asked for
+	// elsewhere. Zero takes nothing away; 022 is usual.
+	Umask uint32
+
+	// Refresh is how old a list of names may be; the kernel remembers the directories of names for
+	// that long. Zero stands for one second.
+	Refresh time.Duration
+
+	// Log receives what clients are told as EIO, with its cause. Nil discards it.
+	Log *slog.Logger
+
+	// Source is the first column of mount and df. Empty stands for "layoutfs".
+	Source string
+}
+
+// withDefaults checks the options and fills in what was left out.
+func (o Options) withDefaults() (Options, error) {
+	if o.Blobs == nil || o.Names == nil || o.Scratch == "" {
+		return o, errors.New("mount: Blobs, Names and Scratch are required")
+	}
+	if o.UID == 0 {
+		o.UID = uint32(os.Geteuid())
+	}
+	if o.GID == 0 {
+		o.GID = uint32(os.Getegid())
+	}
+	if o.Refresh <= 0 {
+		o.Refresh = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Source == "" {
+		o.Source = "layoutfs"
+	}
+	o.Umask &= 0o777
+	return o, nil
+}

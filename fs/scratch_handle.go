@@ -1,0 +1,138 @@
+package fs
+
+import (
+	"context"
+	"os"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// scratchHandle is a scratch file open for reading, writing or both. It stays readable when the file
+// is made a blob.
+type scratchHandle struct {
+	n      *file
+	f      *os.File
+	writes bool
+}
+
+var (
+	_ fusefs.FileReader    = (*scratchHandle)(nil)
+	_ fusefs.FileWriter    = (*scratchHandle)(nil)
+	_ fusefs.FileFlusher   = (*scratchHandle)(nil)
+	_ fusefs.FileFsyncer   = (*scratchHandle)(nil)
+	_ fusefs.FileLseeker   = (*scratchHandle)(nil)
+	_ fusefs.FileAllocater = (*scratchHandle)(nil)
+	_ fusefs.FileReleaser  = (*scratchHandle)(nil)
+)
+
+func newScratchHandle(n *file, f *os.File, flags uint32) *scratchHandle {
+	h := &scratchHandle{n: n, f: f, writes: writing(flags)}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.modes.others++
+	if h.writes {
+		n.writers++
+	}
+	return h
+}
+
+// writing says whether an open with those flags asks for writing.
+func writing(flags uint32) bool { return flags&syscall.O_ACCMODE != syscall.O_RDONLY }
+
+func (h *scratchHandle) fill(a *fuse.Attr) syscall.Errno {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(h.f.Fd()), &st); err != nil {
+		return h.n.t.fail(context.Background(), "stat", h.n, err)
+	}
+	h.n.t.fillStat(a, &st)
+	return 0
+}
+
+// Read lets the kernel take the bytes from the local file.
+func (h *scratchHandle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	return fuse.ReadResultFd(h.f.Fd(), off, len(dest)), 0
+}
+
+// Write writes, unless the file has become a blob: EPERM.
+func (h *scratchHandle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	inside, err := h.n.draft.gate.enter(ctx)
+	if err != nil {
+		return 0, errnoOf(ctx, err)
+	}
+	if !inside {
+		return 0, syscall.EPERM
+	}
+	defer h.n.draft.gate.leave()
+	if errno := h.admit(off + int64(len(data))); errno != 0 {
+		return 0, errno
+	}
+	h.n.draft.wrote()
+	n, err := h.f.WriteAt(data, off)
+	if n > 0 {
+		return uint32(n), 0
+	}
+	return 0, h.n.t.fail(ctx, "write", h.n, err)
+}
+
+// admit asks for room if the file is to reach the offset end.
+func (h *scratchHandle) admit(end int64) syscall.Errno {
+	if h.n.t.admits == nil {
+		return 0
+	}
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(h.f.Fd()), &st); err != nil {
+		return h.n.t.fail(context.Background(), "stat", h.n, err)
+	}
+	return h.n.t.admit(end - st.Size)
+}
+
+// Allocate reserves room, or punches holes.
+func (h *scratchHandle) Allocate(ctx context.Context, off, size uint64, mode uint32) syscall.Errno {
+	inside, err := h.n.draft.gate.enter(ctx)
+	if err != nil {
+		return errnoOf(ctx, err)
+	}
+	if !inside {
+		return syscall.EPERM
+	}
+	defer h.n.draft.gate.leave()
+	if mode&unix.FALLOC_FL_PUNCH_HOLE == 0 {
+		if errno := h.admit(int64(off + size)); errno != 0 {
+			return errno
+		}
+	}
+	h.n.draft.wrote()
+	return errnoOf(ctx, unix.Fallocate(int(h.f.Fd()), mode, int64(off), int64(size)))
+}
+
+// Lseek finds data and holes.
+func (h *scratchHandle) Lseek(ctx context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	at, err := unix.Seek(int(h.f.Fd()), int64(off), int(whence))
+	return uint64(at), errnoOf(ctx, err)
+}
+
+// Fsync makes what was written durable.
+func (h *scratchHandle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	return h.n.t.fail(ctx, "fsync", h.n, h.f.Sync())
+}
+
+// Flush is close(2) of one of the handle's descriptors. One that writes to the name of a blob makes
+// the blob.
+func (h *scratchHandle) Flush(ctx context.Context) syscall.Errno {
+	if !h.writes {
+		return 0
+	}
+	return h.n.closed(ctx)
+}
+
+// Release is the end of the handle.
+func (h *scratchHandle) Release(context.Context) syscall.Errno {
+	h.n.endReader(false)
+	if h.writes {
+		h.n.endWriter()
+	}
+	return errnoOf(context.Background(), h.f.Close())
+}

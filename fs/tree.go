@@ -1,0 +1,75 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// How long the kernel may remember. Files are looked up anew each time: whether a blob is there must be
+// asked (a blob found gone is to be written again), and a scratch file may have become something else.
+const (
+	dirTTL     = time.Minute // directories that only this mount's clients change
+	blobTTL    = time.Minute // attributes of a blob, which does not change
+	scratchTTL = time.Second // attributes of scratch, which the kernel drops itself when it writes
+)
+
+// tree is what all nodes of a mount share.
+type tree struct {
+	blobs Blobs
+	names Names
+	log   *slog.Logger
+
+	root   string // mirrors the mount's scratch on local disk
+	spool  string // what is written anew over an existing blob
+	admits func(n int64) error
+
+	uid, gid, umask uint32
+	refresh         time.Duration
+	born            time.Time // the time of directories that exist only here
+
+	ctx     context.Context // ends with the mount
+	backing *backing
+
+	// moves is held exclusively to change where scratch is, and shared to rely on it. It guards every
+	// place, and is held over calls to the local disk at most.
+	moves sync.RWMutex
+}
+
+func newTree(ctx context.Context, o Options) (*tree, error) {
+	t := &tree{
+		blobs: o.Blobs, names: o.Names, log: o.Log, admits: o.Admit, ctx: ctx,
+		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
+		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, born: time.Now(),
+		backing: newBacking(),
+	}
+	for _, dir := range []string{t.root, t.spool} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("create the scratch folder: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// admit asks for room for n more bytes of scratch.
+func (t *tree) admit(n int64) syscall.Errno {
+	if t.admits == nil || n <= 0 {
+		return 0
+	}
+	err := t.admits(n)
+	if err == nil {
+		return 0
+	}
+	t.log.Warn("a write to scratch is refused", "bytes", n, "err", err)
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return syscall.ENOSPC
+}
