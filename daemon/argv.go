@@ -47,8 +47,12 @@ func readArgs(fd string) ([]string, error) {
 		return nil, fmt.Errorf("$%s=%q is set by layoutfs alone", argsEnv, fd)
 	}
 	defer f.Close()
+	return decodeArgs(f)
+}
+
+func decodeArgs(r io.Reader) ([]string, error) {
 	var args []string
-	if err := json.NewDecoder(f).Decode(&args); err != nil {
+	if err := json.NewDecoder(r).Decode(&args); err != nil {
 		return nil, fmt.Errorf("read the arguments handed over: %w", err)
 	}
 	return args, nil

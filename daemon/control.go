@@ -66,10 +66,13 @@ func (d *Daemon) flush(ctx context.Context, in FlushRequest) (mounted bool, err 
 
 // unmount drains and unmounts. Unless forced, it stays mounted when something remains or is in use.
 func (d *Daemon) unmount(ctx context.Context, in UnmountRequest) (mounted bool, err error) {
-	ctx, cancel := within(ctx, in.TimeoutSeconds)
+	limited, cancel := within(ctx, in.TimeoutSeconds)
 	defer cancel()
-	left := d.drain(ctx)
-	if left != nil && !in.Force {
+	left := d.drain(limited)
+	switch {
+	case ctx.Err() != nil: // who asked has gone, and may have changed their mind
+		return true, ctx.Err()
+	case left != nil && !in.Force:
 		return true, left
 	}
 	if err := d.unmountNow(in.Force); err != nil {
