@@ -5,45 +5,64 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// BusyError says that another daemon holds the cache directory.
+// BusyError: another daemon holds the cache directory.
 type BusyError struct {
 	Dir string
-	PID int // 0 if it is not known
+	PID int // 0 if unknown
 }
 
 func (e *BusyError) Error() string {
-	holder := "another layoutfs"
+	who := "another layoutfs"
 	if e.PID > 0 {
-		holder = fmt.Sprintf("layoutfs (pid %d)", e.PID)
+		who = fmt.Sprintf("layoutfs (pid %d)", e.PID)
 	}
-	return fmt.Sprintf("cache directory %s is in use by %s: unmount that one, or choose another with --cache-dir", e.Dir, holder)
+	return fmt.Sprintf("cache directory %s is in use by %s; unmount it or give another --cache-dir", e.Dir, who)
 }
 
-// lock takes the file lock of a cache directory and leaves our pid in it.
-func lock(dir, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// lockDir takes the lock of a cache directory, which is held until the file is closed. The lock is
+// the kernel's and not the file's existence, so one that a killed daemon left behind does no harm.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock the cache directory: %w", err)
+		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			b, _ := io.ReadAll(io.LimitReader(f, 32))
-			pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
-			return nil, &BusyError{Dir: dir, PID: pid}
-		}
-		return nil, fmt.Errorf("lock the cache directory: flock %s: %w", path, err)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = &BusyError{Dir: dir, PID: readPID(f)}
+	} else if err == nil {
+		err = writePID(f)
+	} else {
+		err = fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	if err := f.Truncate(0); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the cache directory: %w", err), f.Close())
-	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the cache directory: %w", err), f.Close())
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+func readPID(f *os.File) int {
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
 }

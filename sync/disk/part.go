@@ -1,345 +1,254 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	iofs "io/fs"
 	"os"
-	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
-// Part is an open partial blob. One Part per digest is open at a time, shared and counted. Its methods
-// are safe for concurrent use.
+// ChunkSize is the granularity of a partial blob's map, in bytes.
+const ChunkSize = 1 << 20
+
+// Range is a half-open range of chunk numbers.
+type Range struct{ From, To int }
+
+// Part is an open partial blob; all methods are safe for concurrent use. One Part per digest is
+// open at a time: Store.Part returns the same one to every caller, counted.
+//
+// Its file is not evicted while it is open. If the blob is removed, or staged by a client, meanwhile,
+// the Part goes on by itself: it can be read, filled and finished, and leaves nothing behind.
 type Part struct {
-	s      *Store
+	store  *Store
 	digest digest.Digest
+	size   int64
 	file   *os.File
-	refs   int // guarded by Store.mu
+	id     inode
 
-	mu       sync.Mutex // guards following
-	m        *chunkMap
-	changed  bool // since the map was written
-	verified bool
-	finished bool // it is no partial blob any more: warm, or dropped
+	turn   chan struct{} // one place, held by who finishes
+	saving sync.Mutex    // held while the map is kept
 
-	hashing sync.Mutex // guards following; taken before mu
-	hash    hash.Hash
-	hashed  int // chunks, from the first
+	refs  int    // guarded by Store.mu
+	entry *entry // guarded by Store.mu; nil when the Part goes on by itself
+
+	mu      sync.Mutex // guards following
+	chunks  bitmap
+	have    int                   // chunks that are there
+	unsaved int                   // of them, since the map was kept
+	writing map[int]chan struct{} // chunks that are being written; closed when done
+	sum     hash.Hash             // of the chunks before hashed; used by one goroutine at a time
+	hashed  int                   // chunks
+	hashing chan struct{}         // closed when the goroutine that hashes ends; nil if none does
+	hashErr error
+	done    bool  // verified
+	bad     error // does not match
+	closed  bool
 }
 
-// Part opens the partial copy of d, or begins one; the space for it is reserved first. The error wraps
-// ENOSPC when there is too little, and fs.ErrExist when d is complete here.
+// Part opens (or begins) the partial copy of d. It fails with ENOSPC at once if the blob cannot fit;
+// space is made as the chunks come. If the complete blob is there, the Part is one of it, finished.
 func (s *Store) Part(d digest.Digest, size int64) (*Part, error) {
-	if err := check(d); err != nil {
-		return nil, err
+	if err := d.Validate(); err != nil {
+		return nil, fmt.Errorf("open partial copy of %q: %w", d, err)
 	}
-	if size < 0 {
-		return nil, fmt.Errorf("partial copy of %s: size %d is negative", d, size)
+	if size < 0 || size > maxSize {
+		return nil, fmt.Errorf("open partial copy of blob %s: it cannot have %d bytes", d, size)
 	}
-	for {
-		p, wait, err := s.openPart(d, size)
-		if err != nil {
-			return nil, fmt.Errorf("partial copy of %s: %w", d, err)
-		}
-		if p != nil {
-			return p, s.roomFor(p)
-		}
-		<-wait
-	}
-}
-
-// openPart returns the open part or opens one; if one is just being closed, what to wait for.
-func (s *Store) openPart(d digest.Digest, size int64) (*Part, <-chan struct{}, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if wait, ok := s.closing[d]; ok {
-		return nil, wait, nil
-	}
-	if p, ok := s.parts[d]; ok {
-		if p.m.size != size {
-			return nil, nil, fmt.Errorf("it has %d bytes, not %d", p.m.size, size)
-		}
-		p.refs++
-		return p, nil, nil
-	}
-	if c, ok := s.copies[d]; ok && c.state != Partial {
-		return nil, nil, iofs.ErrExist
-	}
-	p, err := s.newPart(d, size)
+	p, gone, err := s.part(d, size)
+	s.mu.Unlock()
+	s.discard(gone)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("open partial copy of blob %s: %w", d, err)
 	}
-	s.parts[d] = p
-	s.put(d, Partial, size)
-	return p, nil, nil
+	return p, nil
 }
 
-func (s *Store) newPart(d digest.Digest, size int64) (*Part, error) {
-	path := s.path(Partial, d)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+// part finds or makes the Part of a blob. With mu held.
+func (s *Store) part(d digest.Digest, size int64) (p *Part, gone []trash, err error) {
+	if s.closed {
+		return nil, nil, os.ErrClosed
 	}
-	m, err := readMap(path + mapSuffix)
-	if err != nil || m.size != size {
-		m = newMap(size)
-		if err := os.Remove(path + mapSuffix); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-			return nil, err
+	e := s.table.get(d)
+	if e != nil && e.size != size && (e.part != nil || e.complete()) {
+		return nil, nil, fmt.Errorf("%w: it should have %d bytes and has %d here", ErrMismatch, size, e.size)
+	}
+	if e != nil && e.part != nil {
+		e.part.refs++
+		return e.part, nil, nil
+	}
+	if e != nil && e.complete() {
+		if p, err = s.wholePart(e); !errors.Is(err, iofs.ErrNotExist) {
+			return p, nil, err
 		}
+		e = nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if e != nil {
+		if p, err = s.resume(e, size); err == nil {
+			return p, nil, nil
+		}
+		s.log.Warn("a partial blob is of no use and is fetched anew", "blob", d, "err", err)
+		gone = append(gone, s.drop(e))
+	}
+	p, err = s.begin(d, size)
+	return p, gone, err
+}
+
+func (s *Store) newPart(d digest.Digest, f *os.File, m partMap) *Part {
+	return &Part{
+		store: s, digest: d, size: m.size, file: f, id: m.file, refs: 1,
+		turn: make(chan struct{}, 1), chunks: m.chunks, have: m.chunks.count(),
+		writing: map[int]chan struct{}{}, sum: d.Algorithm().Hash(),
+	}
+}
+
+// wholePart is a Part of a complete blob.
+func (s *Store) wholePart(e *entry) (*Part, error) {
+	f, err := s.openWhole(e)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(size); err != nil {
+	s.used(e)
+	m := partMap{size: e.size, chunks: newBitmap(chunksOf(e.size))}
+	for i := range chunksOf(e.size) {
+		m.chunks.set(i)
+	}
+	p := s.newPart(e.digest, f, m)
+	p.done = true
+	return p, nil
+}
+
+// resume opens a partial blob that an earlier Part left.
+func (s *Store) resume(e *entry, size int64) (*Part, error) {
+	f, err := os.OpenFile(s.path(e), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	m, err := loadMap(f, size)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Part{s: s, digest: d, file: f, refs: 1, m: m, hash: d.Algorithm().Hash()}, nil
+	p := s.newPart(e.digest, f, m)
+	if err := s.fits(size - p.bytes()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s.attach(p, e)
+	return p, nil
 }
 
-// roomFor makes room for what a part has reserved. A blob larger than the cache is let in while it is
-// open; there must be free space for it, though.
-func (s *Store) roomFor(p *Part) error {
-	p.mu.Lock()
-	need := int64(chunks(p.m.size)-p.m.have) * ChunkSize
-	p.mu.Unlock()
-	lacking, err := s.makeRoom(0)
-	if err == nil && lacking+need > 0 {
-		lacking, err = s.makeRoom(need)
-		if err == nil && lacking > 0 {
-			err = s.full(need, lacking)
-		}
+// loadMap reads the map of a partial blob and holds it against the file.
+func loadMap(f *os.File, size int64) (partMap, error) {
+	b, err := os.ReadFile(f.Name() + mapSuffix)
+	if err != nil {
+		return partMap{}, err
+	}
+	m, err := decodeMap(b)
+	if err != nil {
+		return partMap{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return partMap{}, err
+	}
+	id, err := inodeOf(f)
+	if err != nil {
+		return partMap{}, err
+	}
+	if m.size != size || info.Size() != size || m.file != id {
+		return partMap{}, fmt.Errorf("%w: it is of another file or size", errMap)
+	}
+	return m, nil
+}
+
+// begin makes an empty partial blob.
+func (s *Store) begin(d digest.Digest, size int64) (*Part, error) {
+	if err := s.fits(size); err != nil {
+		return nil, err
+	}
+	path := s.file(partialDir, d)
+	// Neither is there as far as we know; a file that is not ours must not become the blob.
+	if err := errors.Join(remove(path+mapSuffix), remove(path)); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	id, err := inodeOf(f)
+	if err == nil {
+		err = f.Truncate(size)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("partial copy of %s: %w", p.digest, err), p.Close())
+		return nil, errors.Join(err, f.Close(), remove(path))
 	}
-	return nil
+	p := s.newPart(d, f, partMap{size: size, file: id, chunks: newBitmap(chunksOf(size))})
+	e := &entry{digest: d, state: Partial, dir: partialDir, size: size}
+	s.table.add(e)
+	s.attach(p, e)
+	return p, nil
 }
 
-// Size of the whole blob in bytes.
-func (p *Part) Size() int64 { return p.m.size }
+// attach makes p the Part of an entry.
+func (s *Store) attach(p *Part, e *entry) {
+	p.entry = e
+	s.table.update(e, func(e *entry) {
+		e.part, e.held, e.used = p, p.bytes(), time.Now()
+	})
+}
 
-// Chunks is the number of chunks of the whole blob.
-func (p *Part) Chunks() int { return chunks(p.m.size) }
+// bytes is how much of the blob is there, before anyone else knows the Part.
+func (p *Part) bytes() int64 {
+	n := int64(p.have) * ChunkSize
+	if chunks := p.Chunks(); chunks > 0 && p.chunks.has(chunks-1) {
+		n -= int64(chunks)*ChunkSize - p.size
+	}
+	return n
+}
+
+// Size of the whole blob.
+func (p *Part) Size() int64 { return p.size }
+
+// Chunks is the number of chunks.
+func (p *Part) Chunks() int { return chunksOf(p.size) }
 
 // Has says whether a chunk is there.
 func (p *Part) Has(chunk int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.m.has(chunk)
+	return chunk >= 0 && chunk < p.Chunks() && p.chunks.has(chunk)
 }
 
 // Missing lists the ranges of chunks in [from,to) that are not there.
 func (p *Part) Missing(from, to int) []Range {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.m.missing(from, to)
+	return p.missing(max(from, 0), min(to, p.Chunks()))
+}
+
+func (p *Part) missing(from, to int) (gaps []Range) {
+	for at := from; at < to; at++ {
+		if p.chunks.has(at) {
+			continue
+		}
+		if n := len(gaps); n > 0 && gaps[n-1].To == at {
+			gaps[n-1].To++
+		} else {
+			gaps = append(gaps, Range{at, at + 1})
+		}
+	}
+	return gaps
 }
 
 // Complete says whether all chunks are there.
 func (p *Part) Complete() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.m.complete()
+	return p.complete()
 }
 
-// WriteChunk stores one whole chunk (the last may be short) and hashes it if it is the next in order.
-func (p *Part) WriteChunk(chunk int, b []byte) error {
-	off := int64(chunk) * ChunkSize
-	if chunk < 0 || off >= p.m.size || int64(len(b)) != min(ChunkSize, p.m.size-off) {
-		return fmt.Errorf("chunk %d of %s: %d bytes are not its length", chunk, p.digest, len(b))
-	}
-	if _, err := p.file.WriteAt(b, off); err != nil {
-		return fmt.Errorf("chunk %d of %s: %w", chunk, p.digest, err)
-	}
-	p.mu.Lock()
-	p.m.set(chunk)
-	p.changed = true
-	p.mu.Unlock()
-	if !p.hashing.TryLock() {
-		return nil // whoever hashes comes to it, or Verify does
-	}
-	defer p.hashing.Unlock()
-	if p.hashed == chunk {
-		p.hash.Write(b)
-		p.hashed++
-	}
-	return p.hashOn(context.Background())
-}
-
-// hashOn hashes the chunks that follow what is hashed, as far as they are there.
-func (p *Part) hashOn(ctx context.Context) error {
-	var buf []byte
-	for p.hashed < chunks(p.m.size) && p.Has(p.hashed) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if buf == nil {
-			buf = make([]byte, ChunkSize)
-		}
-		n, err := p.file.ReadAt(buf, int64(p.hashed)*ChunkSize)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("hash %s: %w", p.digest, err)
-		}
-		p.hash.Write(buf[:n])
-		p.hashed++
-	}
-	return nil
-}
-
-// ReadAt reads bytes whose chunks are there; it is an error to read others.
-func (p *Part) ReadAt(b []byte, off int64) (int, error) {
-	if len(b) == 0 || off >= p.m.size {
-		return p.file.ReadAt(b, off)
-	}
-	last := min(off+int64(len(b)), p.m.size) - 1
-	if rs := p.Missing(int(off/ChunkSize), int(last/ChunkSize)+1); len(rs) > 0 {
-		return 0, fmt.Errorf("read %s: chunk %d is not here", p.digest, rs[0].From)
-	}
-	return p.file.ReadAt(b, off)
-}
-
-// Verify hashes what was not hashed on its way in and compares. On ErrMismatch the copy is dropped.
-func (p *Part) Verify(ctx context.Context) error {
-	p.hashing.Lock()
-	defer p.hashing.Unlock()
-	p.mu.Lock()
-	verified, complete := p.verified, p.m.complete()
-	p.mu.Unlock()
-	if verified {
-		return nil
-	}
-	if !complete {
-		return fmt.Errorf("verify %s: it is not complete", p.digest)
-	}
-	if err := p.hashOn(ctx); err != nil {
-		return err
-	}
-	if err := match(p.hash, p.digest, p.m.size); err != nil {
-		return errors.Join(fmt.Errorf("verify %s: %w", p.digest, err), p.discard())
-	}
-	p.mu.Lock()
-	p.verified = true
-	p.mu.Unlock()
-	return nil
-}
-
-// Finish turns a complete part into a warm blob, verifying it first. After a success it does nothing.
-// The part can still be read until it is closed.
-func (p *Part) Finish(ctx context.Context) error {
-	if err := p.Verify(ctx); err != nil {
-		return err
-	}
-	// A warm blob is not hashed at start, so its bytes must be on disk before its name is.
-	if err := unix.Fdatasync(int(p.file.Fd())); err != nil {
-		return fmt.Errorf("finish %s: %w", p.digest, err)
-	}
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.finished {
-		return nil
-	}
-	p.finished = true
-	delete(p.s.parts, p.digest)
-	return p.s.arrive(p.digest, p.m.size)
-}
-
-// arrive moves a verified partial copy to the warm ones, unless the blob came another way meanwhile.
-func (s *Store) arrive(d digest.Digest, size int64) error {
-	path := s.path(Partial, d)
-	if err := os.Remove(path + mapSuffix); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-		return fmt.Errorf("finish %s: %w", d, err)
-	}
-	if c := s.copies[d]; c != nil && c.state != Partial {
-		return os.Remove(path)
-	}
-	if err := s.rename(path, Warm, d); err != nil {
-		return fmt.Errorf("finish %s: %w", d, err)
-	}
-	s.put(d, Warm, size)
-	return nil
-}
-
-// discard drops the partial copy: its bytes are wrong. Readers of this part keep the unlinked file;
-// the next Part begins anew.
-func (p *Part) discard() error {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.finished {
-		return nil
-	}
-	p.finished = true
-	delete(p.s.parts, p.digest)
-	if c := p.s.copies[p.digest]; c == nil || c.state != Partial {
-		return nil
-	}
-	return p.s.remove(p.digest)
-}
-
-// Close gives the part back. What is there stays on disk, for a later Part.
-func (p *Part) Close() error {
-	done, last := p.s.leave(p)
-	if !last {
-		return nil
-	}
-	err := p.persist()
-	err = errors.Join(err, p.file.Close())
-	if done != nil {
-		p.s.mu.Lock()
-		delete(p.s.closing, p.digest)
-		if c := p.s.copies[p.digest]; c != nil && c.state != Partial {
-			// It came another way while it was open.
-			path := p.s.path(Partial, p.digest)
-			_, _ = os.Remove(path+mapSuffix), os.Remove(path)
-		}
-		p.s.mu.Unlock()
-		close(done)
-		_, roomErr := p.s.makeRoom(0)
-		err = errors.Join(err, roomErr)
-	}
-	return err
-}
-
-// leave counts a closer; the last one is to write the map, and others wait for it.
-func (s *Store) leave(p *Part) (done chan struct{}, last bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.refs--
-	if p.refs > 0 {
-		return nil, false
-	}
-	if s.parts[p.digest] != p {
-		return nil, true // finished or dropped
-	}
-	delete(s.parts, p.digest)
-	done = make(chan struct{})
-	s.closing[p.digest] = done
-	return done, true
-}
-
-// persist writes the map, after the data that it claims.
-func (p *Part) persist() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.finished || !p.changed {
-		return nil
-	}
-	if err := unix.Fdatasync(int(p.file.Fd())); err != nil {
-		return fmt.Errorf("keep the partial copy of %s: %w", p.digest, err)
-	}
-	if err := writeDurably(p.s.path(Partial, p.digest)+mapSuffix, p.m.encode()); err != nil {
-		return fmt.Errorf("keep the partial copy of %s: %w", p.digest, err)
-	}
-	p.changed = false
-	return nil
-}
+func (p *Part) complete() bool { return p.have == p.Chunks() }

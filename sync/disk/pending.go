@@ -2,106 +2,121 @@ package disk
 
 import (
 	"bytes"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/opencontainers/go-digest"
+	"strconv"
 )
 
-// pendingFile is one document that waits; the file is named for the hash of the name, which may hold
-// any byte.
-type pendingFile struct {
-	Name string `json:"name"`
-	Doc  []byte `json:"doc"`
-}
-
-const pendingSuffix = ".json"
+// A name may hold slashes and be longer than a file name, so the file is called by the name's SHA-256.
+// Its first line is the name, quoted as in Go, and the rest is the document.
 
 func (s *Store) pendingPath(name string) string {
-	return filepath.Join(s.dir, pendingDir, digest.FromString(name).Encoded()+pendingSuffix)
+	sum := sha256.Sum256([]byte(name))
+	return filepath.Join(s.dir, namesDir, hex.EncodeToString(sum[:]))
 }
 
-// PutPending records a small document under a name, durably: what is to be published later.
-func (s *Store) PutPending(name string, doc []byte) error {
-	b, err := json.Marshal(pendingFile{Name: name, Doc: doc})
-	if err != nil {
-		return fmt.Errorf("keep the publication of %q: %w", name, err)
+func encodePending(name string, doc []byte) []byte {
+	return append(strconv.AppendQuote(nil, name), append([]byte{'\n'}, doc...)...)
+}
+
+var errPending = errors.New("not a publication that waits")
+
+func decodePending(b []byte) (name string, doc []byte, err error) {
+	line, doc, ok := bytes.Cut(b, []byte{'\n'})
+	if !ok {
+		return "", nil, errPending
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := writeDurably(s.pendingPath(name), b); err != nil {
-		return fmt.Errorf("keep the publication of %q: %w", name, err)
+	if name, err = strconv.Unquote(string(line)); err != nil {
+		return "", nil, fmt.Errorf("%w: name %q: %w", errPending, line, err)
+	}
+	return name, doc, nil
+}
+
+// PutPending durably records a small document under a name in staged/names/ (write-back publications).
+// An earlier one under that name is replaced.
+func (s *Store) PutPending(name string, doc []byte) error {
+	if err := s.putPending(name, doc); err != nil {
+		return fmt.Errorf("record that %q waits: %w", name, err)
 	}
 	return nil
 }
 
-// Pending lists the recorded documents by name. One that is damaged is passed over with a warning.
-func (s *Store) Pending() (map[string][]byte, error) {
-	folder := filepath.Join(s.dir, pendingDir)
-	entries, err := os.ReadDir(folder)
+func (s *Store) putPending(name string, doc []byte) error {
+	b := encodePending(name, doc)
+	if err := s.Admit(int64(len(b))); err != nil {
+		return err
+	}
+	tmp, err := s.writeTemp(b)
 	if err != nil {
-		return nil, fmt.Errorf("list the publications that wait: %w", err)
+		return err
+	}
+	s.pending.Lock()
+	defer s.pending.Unlock()
+	if err := os.Rename(tmp, s.pendingPath(name)); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	return syncDir(filepath.Join(s.dir, namesDir))
+}
+
+// Pending lists the recorded documents by name. What is not a recorded document is logged and left out.
+func (s *Store) Pending() (map[string][]byte, error) {
+	s.pending.Lock()
+	defer s.pending.Unlock()
+	dir := filepath.Join(s.dir, namesDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list what waits: %w", err)
 	}
 	docs := map[string][]byte{}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), pendingSuffix) {
+		path := filepath.Join(dir, e.Name())
+		name, doc, err := readPending(path)
+		if err == nil && path != s.pendingPath(name) {
+			err = errPending
+		}
+		if errors.Is(err, errPending) || !e.Type().IsRegular() {
+			s.log.Error("a file is in the way of publications that wait", "file", path, "err", err)
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(folder, e.Name()))
 		if err != nil {
-			return nil, fmt.Errorf("list the publications that wait: %w", err)
+			return nil, fmt.Errorf("list what waits: %w", err)
 		}
-		var p pendingFile
-		if err := json.Unmarshal(b, &p); err != nil {
-			s.o.Log.Error("a publication that waits is damaged", "file", e.Name(), "err", err)
-			continue
-		}
-		docs[p.Name] = p.Doc
+		docs[name] = doc
 	}
 	return docs, nil
 }
 
-// RemovePending forgets the document of a name if it is still doc.
-func (s *Store) RemovePending(name string, doc []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, err := os.ReadFile(s.pendingPath(name))
-	if errors.Is(err, iofs.ErrNotExist) {
-		return nil
-	}
-	var p pendingFile
-	if err == nil {
-		err = json.Unmarshal(b, &p)
-	}
-	if err == nil && bytes.Equal(p.Doc, doc) {
-		err = os.Remove(s.pendingPath(name))
-	}
+func readPending(path string) (name string, doc []byte, err error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("forget the publication of %q: %w", name, err)
+		return "", nil, err
 	}
-	return nil
+	return decodePending(b)
 }
 
-// writeDurably replaces a file so that after a power loss it has its old content or its new.
-func writeDurably(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
+// RemovePending forgets one if its content is still doc. Forgetting what is not there is no error.
+func (s *Store) RemovePending(name string, doc []byte) error {
+	s.pending.Lock()
+	defer s.pending.Unlock()
+	path := s.pendingPath(name)
+	_, have, err := readPending(path)
+	if errors.Is(err, iofs.ErrNotExist) || err == nil && !bytes.Equal(have, doc) {
+		return nil
 	}
-	_, err = f.Write(b)
 	if err == nil {
-		err = f.Sync()
+		err = os.Remove(path)
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err == nil {
+		// Durably: one that comes back would be published over what others published since.
+		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return fmt.Errorf("forget that %q waits: %w", name, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }

@@ -8,112 +8,174 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
-// Stage verifies the file at path (a scratch file) against d, makes it durable, and moves it to where
-// staged blobs are. On any error the file is left where it is; on ErrMismatch the error names both
-// digests. If d is staged already, that copy is kept and path is removed.
+// Stage verifies the file at path (a scratch file) against d, fsyncs it, and moves it to staged/.
+// On ErrMismatch the file is left where it is. A copy that is there already is kept and path removed.
+//
+// A process that still has the file open for writing could change it afterwards; who hands a file over
+// must refuse such writes. One that changes while it is verified is an error.
 func (s *Store) Stage(ctx context.Context, path string, d digest.Digest) (size int64, err error) {
-	if err := check(d); err != nil {
-		return 0, err
+	if err := d.Validate(); err != nil {
+		return 0, fmt.Errorf("stage %q: %w", d, err)
 	}
-	if size, err = verifyFile(ctx, path, d); err != nil {
-		return 0, fmt.Errorf("stage %s: %w", d, err)
-	}
-	if err := s.admitStaged(path, d, size); err != nil {
-		return 0, fmt.Errorf("stage %s: %w", d, err)
-	}
-	// The new entry is what makes the blob durable; that the old one is gone needs no sync: scratch is
-	// swept at start.
-	if err := syncDir(filepath.Dir(s.path(Staged, d))); err != nil {
-		return 0, fmt.Errorf("stage %s: %w", d, err)
+	if size, err = s.stage(ctx, path, d); err != nil {
+		return 0, fmt.Errorf("stage blob %s: %w", d, err)
 	}
 	return size, nil
 }
 
-// admitStaged moves a verified file to where staged blobs are and enters it.
-func (s *Store) admitStaged(path string, d digest.Digest, size int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.copies[d]
-	if was != nil && was.state == Staged {
-		return os.Remove(path)
-	}
-	if err := s.rename(path, Staged, d); err != nil {
-		return err
-	}
-	if was != nil {
-		// A warm or partial copy of what is staged now. One that is open is dropped when it is closed.
-		if err := s.remove(d); err != nil {
-			return err
-		}
-	}
-	s.put(d, Staged, size)
-	return nil
-}
-
-// verifyFile hashes a regular file and makes it durable.
-func verifyFile(ctx context.Context, path string, d digest.Digest) (int64, error) {
-	f, err := os.Open(path)
+func (s *Store) stage(ctx context.Context, path string, d digest.Digest) (int64, error) {
+	f, info, err := openRegular(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	if err := s.verify(ctx, f, info.Size(), d); err != nil {
+		return 0, err
+	}
+	gone, err := s.adopt(path, d, info)
+	s.discard(gone)
 	if err != nil {
 		return 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("%s is no regular file", path)
-	}
-	h := d.Algorithm().Hash()
-	size, err := io.CopyBuffer(onlyWriter{h}, contextReader{ctx, f}, make([]byte, ChunkSize))
-	if err != nil {
+	// Also when there was a copy: another caller may not have come as far as this with it.
+	if err := syncDir(filepath.Dir(s.file(stagedDir, d))); err != nil {
 		return 0, err
 	}
-	if err := match(h, d, size); err != nil {
-		return 0, err
-	}
-	return size, f.Sync()
+	return info.Size(), syncDir(filepath.Dir(path))
 }
 
-func match(h hash.Hash, d digest.Digest, size int64) error {
-	if got := digest.NewDigest(d.Algorithm(), h); got != d {
-		return fmt.Errorf("%w: expected %s, the %d bytes hash to %s", ErrMismatch, d, size, got)
+// openRegular opens what must be a regular file, without waiting for the writer of a pipe.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// verify hashes a file and makes it durable, both at once.
+func (s *Store) verify(ctx context.Context, f *os.File, size int64, d digest.Digest) error {
+	synced := make(chan error, 1)
+	go func() { synced <- f.Sync() }()
+	sum := d.Algorithm().Hash()
+	if err := s.hash(ctx, sum, f); err != nil {
+		return err
+	}
+	if found := digest.NewDigest(d.Algorithm(), sum); found != d {
+		return s.mismatch(d, found, size)
+	}
+	select {
+	case err := <-synced:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// hash feeds r to sum.
+func (s *Store) hash(ctx context.Context, sum hash.Hash, r io.Reader) error {
+	buf := s.buffers.Get().(*[]byte)
+	defer s.buffers.Put(buf)
+	for ctx.Err() == nil {
+		n, err := r.Read(*buf)
+		sum.Write((*buf)[:n])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// mismatch counts and words an ErrMismatch.
+func (s *Store) mismatch(want, found digest.Digest, size int64) error {
+	s.mismatches.Add(1)
+	return fmt.Errorf("%w: its %d bytes should be %s and are %s", ErrMismatch, size, want, found)
+}
+
+// adopt moves a verified file to staged/, or removes it if there is a copy.
+func (s *Store) adopt(path string, d digest.Digest, verified os.FileInfo) (gone []trash, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, os.ErrClosed
+	}
+	if err := unchanged(path, verified); err != nil {
+		return nil, err
+	}
+	e := s.table.get(d)
+	if e != nil && e.complete() && s.whole(e) {
+		s.used(e)
+		t := trash{digest: d, path: s.tempPath(), bytes: verified.Size()}
+		s.space.doom(t.bytes)
+		return []trash{t}, os.Rename(path, t.path)
+	}
+	if e != nil && s.table.live(e) {
+		gone = append(gone, s.drop(e))
+	}
+	target := s.file(stagedDir, d)
+	if err := os.Rename(path, target); err != nil {
+		return gone, err
+	}
+	if err := os.Chmod(target, 0o444); err != nil {
+		s.log.Debug("make a staged blob read-only", "blob", d, "err", err)
+	}
+	now := time.Now()
+	s.table.add(&entry{
+		digest: d, state: Staged, dir: stagedDir,
+		size: verified.Size(), held: verified.Size(), used: now, noted: now,
+	})
+	return append(gone, s.trim(0)...), nil
+}
+
+// whole says whether the file of a complete blob is there as it should be, before another copy is
+// given up for it. With mu held.
+func (s *Store) whole(e *entry) bool {
+	f, err := s.openWhole(e)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// unchanged makes sure that path is still the file that was verified, as it was.
+func unchanged(path string, verified os.FileInfo) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(info, verified) || info.Size() != verified.Size() || !info.ModTime().Equal(verified.ModTime()) {
+		return fmt.Errorf("%w: %s was changed while it was verified", ErrMismatch, path)
 	}
 	return nil
 }
 
-// onlyWriter hides other methods, so that io.CopyBuffer uses the buffer.
-type onlyWriter struct{ io.Writer }
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
-}
-
-// StageBytes stages content that is in memory.
+// StageBytes stages content that did not come from a scratch file.
 func (s *Store) StageBytes(ctx context.Context, b []byte, d digest.Digest) error {
-	f, err := os.CreateTemp(s.Scratch(), ".stage-*")
+	if err := s.Admit(int64(len(b))); err != nil {
+		return fmt.Errorf("stage blob %s: %w", d, err)
+	}
+	path, err := s.writeTemp(b)
 	if err != nil {
-		return fmt.Errorf("stage %s: %w", d, err)
+		return fmt.Errorf("stage blob %s: %w", d, err)
 	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("stage %s: %w", d, err), os.Remove(f.Name()))
-	}
-	if _, err := s.Stage(ctx, f.Name(), d); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	if _, err := s.Stage(ctx, path, d); err != nil {
+		return errors.Join(err, remove(path))
 	}
 	return nil
 }

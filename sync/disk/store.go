@@ -10,85 +10,37 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
-// The folders of a cache directory.
-const (
-	blobsDir   = "blobs"
-	stagedDir  = "staged"
-	partialDir = "partial"
-	scratchDir = "scratch"
-	indexDir   = "index"
-	pendingDir = "staged/names"
-	lockFile   = "lock"
-)
+// noteGrain is how exactly the last use of a blob is kept in the times of its file, for the case that
+// the index is lost.
+const noteGrain = time.Minute
 
-// Store is one cache directory, owned by one process.
+// Store is one cache directory, owned by one process. Its methods are safe for concurrent use.
 type Store struct {
-	dir      string
-	o        Options
-	lockFile *os.File
-	free     func() (int64, error) // bytes of the file system that are available
-	budget   atomic.Int64          // bytes of scratch that may be written before free is asked again
+	dir       string
+	lock      *os.File
+	log       *slog.Logger
+	cacheSize int64
+	onEvict   func(digest.Digest)
 
-	mu      sync.Mutex // guards following
-	copies  map[digest.Digest]*localCopy
-	usage   Usage
-	parts   map[digest.Digest]*Part
-	closing map[digest.Digest]chan struct{} // parts whose map is being written
-	evicted func(digest.Digest)
-}
+	temps      atomic.Int64
+	mismatches atomic.Int64
+	buffers    sync.Pool      // of *[]byte, a chunk each
+	settling   chan struct{}  // one place: what writes to the disk in the background takes turns
+	work       sync.WaitGroup // in the background; begun with mu held while not closed
 
-// localCopy is the table's entry for a blob. Its size is that of the whole blob, also of a partial one:
-// the space is reserved.
-type localCopy struct {
-	state State
-	size  int64
-	used  time.Time
-}
+	pending sync.Mutex // held over changes in staged/names; apart from all others
 
-// Open locks a cache directory, making it if need be, removes the scratch files that a previous run
-// left, and finds out what is there. It returns a *BusyError if another process holds the directory.
-func Open(dir string, o Options) (*Store, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("cache directory %s: %w", dir, err)
-	}
-	for _, sub := range []string{"", blobsDir, stagedDir, partialDir, scratchDir, indexDir, pendingDir} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("cache directory: %w", err)
-		}
-	}
-	s := &Store{
-		dir: dir, o: o,
-		copies: map[digest.Digest]*localCopy{}, parts: map[digest.Digest]*Part{}, closing: map[digest.Digest]chan struct{}{},
-		evicted: func(digest.Digest) {},
-	}
-	s.free = s.available
-	if s.lockFile, err = lock(dir, filepath.Join(dir, lockFile)); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(s.sweep(), s.scan()); err != nil {
-		return nil, errors.Join(err, s.lockFile.Close())
-	}
-	return s, nil
-}
-
-// Close releases the directory. Parts must be closed before.
-func (s *Store) Close() error { return s.lockFile.Close() }
-
-// OnEvict sets what is called, without locks, with each blob that is evicted.
-func (s *Store) OnEvict(f func(digest.Digest)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.evicted = f
+	mu      sync.Mutex // guards following and the renames of blobs
+	table   table
+	space   space
+	evicted int64
+	closed  bool
 }
 
 // Scratch is the folder for clients' temporary files; on the same file system as the blobs.
@@ -97,138 +49,134 @@ func (s *Store) Scratch() string { return filepath.Join(s.dir, scratchDir) }
 // IndexDir is the folder of the index.
 func (s *Store) IndexDir() string { return filepath.Join(s.dir, indexDir) }
 
-func (s *Store) path(state State, d digest.Digest) string {
-	folder := map[State]string{Partial: partialDir, Warm: blobsDir, Staged: stagedDir}[state]
-	return filepath.Join(s.dir, folder, d.Algorithm().String(), d.Encoded())
+// file is where the file of a blob is, or would be, in one of the folders.
+func (s *Store) file(dir string, d digest.Digest) string {
+	return filepath.Join(s.dir, dir, d.Algorithm().String(), d.Encoded())
 }
 
-// Stat tells about the local copy of d, without counting as a use.
+func (s *Store) path(e *entry) string { return s.file(e.dir, e.digest) }
+
+// Stat tells about the local copy of d without touching its recency.
 func (s *Store) Stat(d digest.Digest) Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, ok := s.copies[d]
-	if !ok {
-		return Info{Digest: d}
+	if e := s.table.get(d); e != nil {
+		return e.info()
 	}
-	return Info{Digest: d, State: c.state, Size: c.size, Used: c.used}
+	return Info{Digest: d}
 }
 
-// Open opens the complete local copy for reading and counts as a use; the error wraps fs.ErrNotExist
-// when there is none.
+func (e *entry) info() Info {
+	return Info{Digest: e.digest, State: e.state, Size: e.size, Used: e.used}
+}
+
+// Open opens the complete local copy (warm or staged) for reading and marks it used; an error
+// wrapping fs.ErrNotExist when there is none. The file stays readable if the blob is evicted.
 func (s *Store) Open(d digest.Digest) (*os.File, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.copies[d]
-	if !ok || c.state == Partial {
-		return nil, fmt.Errorf("local copy of %s: %w", d, iofs.ErrNotExist)
-	}
-	f, err := os.Open(s.path(c.state, d))
-	if errors.Is(err, iofs.ErrNotExist) {
-		// Somebody cleared the folder under us. It is not here, so it can be fetched again.
-		s.o.Log.Warn("a local copy has vanished", "blob", d, "was", c.state)
-		s.drop(d)
-	}
+	f, note, err := s.open(d)
+	s.mu.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("local copy of %s: %w", d, err)
+		return nil, fmt.Errorf("open local copy of blob %s: %w", d, err)
 	}
-	c.used = time.Now()
+	if note {
+		s.note(f.Name())
+	}
 	return f, nil
 }
 
-// Promote turns a staged blob into a warm one: it is in the bucket now. A warm one stays warm.
-func (s *Store) Promote(d digest.Digest) error {
-	if err := s.shift(d, Staged, Warm); err != nil {
-		return err
+// open opens with mu held, so that no rename comes between the state and the file.
+func (s *Store) open(d digest.Digest) (f *os.File, note bool, err error) {
+	if s.closed {
+		return nil, false, os.ErrClosed
 	}
-	_, err := s.makeRoom(0)
-	return err
+	e := s.table.get(d)
+	if e == nil || !e.complete() {
+		return nil, false, iofs.ErrNotExist
+	}
+	if f, err = s.openWhole(e); err != nil {
+		return nil, false, err
+	}
+	return f, s.used(e), nil
 }
 
-// Demote turns a warm blob into a staged one: the bucket has lost it. A staged one stays staged.
-func (s *Store) Demote(d digest.Digest) error {
-	if err := s.shift(d, Warm, Staged); err != nil {
-		return err
+// openWhole opens the file of a complete blob. One that somebody removed or cut is forgotten, so that
+// it can be fetched or written again. With mu held.
+func (s *Store) openWhole(e *entry) (*os.File, error) {
+	f, err := os.Open(s.path(e))
+	if err == nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err == nil && info.Size() == e.size {
+			return f, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("it has %d bytes and had %d: %w", info.Size(), e.size, iofs.ErrNotExist)
+		}
+		f.Close()
 	}
-	return syncDir(filepath.Dir(s.path(Staged, d)))
+	if errors.Is(err, iofs.ErrNotExist) {
+		s.log.Error("a local blob was removed or changed behind our back", "blob", e.digest, "state", e.state, "err", err)
+		t := s.drop(e)
+		s.work.Go(func() { s.discard([]trash{t}) })
+	}
+	return nil, err
 }
 
-func (s *Store) shift(d digest.Digest, from, to State) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.copies[d]
-	switch {
-	case ok && c.state == to:
-		return nil
-	case !ok || c.state != from:
-		return fmt.Errorf("make %s %s: %w", d, to, iofs.ErrNotExist)
-	}
-	if err := s.rename(s.path(from, d), to, d); err != nil {
-		return fmt.Errorf("make %s %s: %w", d, to, err)
-	}
-	s.put(d, to, c.size)
-	return nil
+// used marks an entry used now; true means that its file's times should tell. With mu held.
+func (s *Store) used(e *entry) (note bool) {
+	now := time.Now()
+	note = now.Sub(e.noted) > noteGrain
+	s.table.update(e, func(e *entry) {
+		e.used = now
+		if note {
+			e.noted = now
+		}
+	})
+	return note
 }
 
-// rename moves a file to where a copy in that state belongs.
-func (s *Store) rename(from string, to State, d digest.Digest) error {
-	target := s.path(to, d)
-	err := os.Rename(from, target)
-	if !errors.Is(err, iofs.ErrNotExist) {
-		return err
+// note sets the access time of a file, which a file system mounted noatime or relatime does not.
+func (s *Store) note(path string) {
+	times := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_OMIT}}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, 0); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		s.log.Debug("note the use of a blob", "path", path, "err", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-		return err
-	}
-	return os.Rename(from, target)
 }
 
-// Remove drops the warm or partial copy of d; a staged one stays, and so does a partial one that is
-// open. Removing what is not there is no error.
+// Remove drops the warm and partial copies of d; staged copies stay. Removing what is not there is no
+// error.
 func (s *Store) Remove(d digest.Digest) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.remove(d)
-}
-
-func (s *Store) remove(d digest.Digest) error {
-	c, ok := s.copies[d]
-	if !ok || c.state == Staged || s.busy(d) {
-		return nil
+	var gone []trash
+	if e := s.table.get(d); e != nil && e.state != Staged {
+		gone = append(gone, s.drop(e))
 	}
-	path := s.path(c.state, d)
-	if c.state == Partial {
-		if err := os.Remove(path + mapSuffix); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-			return fmt.Errorf("remove the local copy of %s: %w", d, err)
+	s.mu.Unlock()
+	s.discard(gone)
+	for _, t := range gone {
+		if t.err != nil {
+			return fmt.Errorf("remove local copy of blob %s: %w", d, t.err)
 		}
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-		return fmt.Errorf("remove the local copy of %s: %w", d, err)
-	}
-	s.drop(d)
 	return nil
 }
 
-// busy says whether the partial copy of d is open.
-func (s *Store) busy(d digest.Digest) bool {
-	return s.parts[d] != nil || s.closing[d] != nil
-}
-
-// Touch sets when d was last used, for restoring that from the index at start.
+// Touch sets the recency of d (for restoring it from the index at start).
 func (s *Store) Touch(d digest.Digest, t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, ok := s.copies[d]; ok {
-		c.used = t
+	if e := s.table.get(d); e != nil {
+		s.table.update(e, func(e *entry) { e.used = t })
 	}
 }
 
-// All lists the local copies, from a snapshot.
+// All lists the local copies as they are when the iteration begins, in no order.
 func (s *Store) All() iter.Seq[Info] {
 	return func(yield func(Info) bool) {
 		s.mu.Lock()
-		infos := make([]Info, 0, len(s.copies))
-		for d, c := range s.copies {
-			infos = append(infos, Info{Digest: d, State: c.state, Size: c.size, Used: c.used})
+		infos := make([]Info, 0, len(s.table.entries))
+		for _, e := range s.table.entries {
+			infos = append(infos, e.info())
 		}
 		s.mu.Unlock()
 		for _, info := range infos {
@@ -243,50 +191,11 @@ func (s *Store) All() iter.Seq[Info] {
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.usage
-}
-
-// put sets the entry of d and drop removes it; both keep the totals.
-func (s *Store) put(d digest.Digest, state State, size int64) {
-	s.drop(d)
-	s.copies[d] = &localCopy{state: state, size: size, used: time.Now()}
-	s.usage.add(state, size, 1)
-}
-
-func (s *Store) drop(d digest.Digest) {
-	if c, ok := s.copies[d]; ok {
-		s.usage.add(c.state, -c.size, -1)
-		delete(s.copies, d)
+	staged, warm, partial := s.table.totals[Staged], s.table.totals[Warm], s.table.totals[Partial]
+	return Usage{
+		StagedBytes: staged.bytes, StagedBlobs: staged.blobs,
+		WarmBytes: warm.bytes, WarmBlobs: warm.blobs,
+		PartialBytes: partial.bytes, PartialBlobs: partial.blobs,
+		Evicted: s.evicted, Mismatches: s.mismatches.Load(),
 	}
-}
-
-func (u *Usage) add(state State, size int64, n int) {
-	switch state {
-	case Partial:
-		u.PartialBytes += size
-		u.PartialBlobs += n
-	case Warm:
-		u.WarmBytes += size
-		u.WarmBlobs += n
-	case Staged:
-		u.StagedBytes += size
-		u.StagedBlobs += n
-	}
-}
-
-func (s *Store) available() (int64, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(s.dir, &st); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", s.dir, err)
-	}
-	return int64(st.Bavail) * st.Bsize, nil
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
