@@ -2,6 +2,7 @@ package cacheconfig
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -116,6 +117,15 @@ func TestImportRefusesWhatABuilderWouldFailOn(t *testing.T) {
 		"parent below":   strings.ReplaceAll(s3Config, `"parent":-1`, `"parent":-2`),
 		"huge size":      strings.ReplaceAll(s3Config, `"size":20`, `"size":99999999999999999999`),
 		"not JSON":       "\x00",
+		"layer beyond":   strings.ReplaceAll(s3Config, `"layer":1`, `"layer":3`),
+		"chain beyond":   `{"records":[{"chains":[{"layers":[0]}]}]}`,
+		"link beyond":    `{"records":[{"inputs":[[{"link":1}]]}]}`,
+		"link below":     `{"records":[{"inputs":[[{"link":-1}]]}]}`,
+		"empty input":    `{"records":[{"inputs":[[]]}]}`,
+		"null record":    `{"records":[5]}`,
+		"nested deeply":  `{"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
+		"no array":       `{"layers":{}}`,
+		"no object":      `[]`,
 	} {
 		if _, err := Import([]byte(config)); err == nil {
 			t.Errorf("%s was imported", what)
@@ -127,6 +137,10 @@ func TestWhatIsAManifest(t *testing.T) {
 	for b, want := range map[string]bool{
 		asImage: true, asIndex: true, layoutConfig: false, s3Config: false,
 		`{"schemaVersion":2,"manifests":[]}`:                            true,
+		fill(`{"manifests":[{"digest":"$A"},{}]}`):                      true,
+		`{"manifests":["deployment.yaml"]}`:                             false,
+		`{"manifests":[]}`:                                              false,
+		`{"manifests":[{"name":"x"}]}`:                                  false,
 		fill(`{"config":{"digest":"$C"},"layers":[]}`):                  true,
 		`{"architecture":"amd64","config":{"Env":["A=b"]},"rootfs":{}}`: false,
 		`{"mediaType":"application/vnd.oci.image.config.v1+json"}`:      false,
@@ -162,7 +176,62 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
+func TestUnknownAnnotationsSurvive(t *testing.T) {
+	newer := strings.Replace(s3Config, `"size":10,`, `"size":10,"future":{"b":1,"a":2},`, 1)
+	l, err := Import([]byte(newer))
+	must(t, err)
+	m, err := ParseManifest(l.Manifest)
+	must(t, err)
+	again, err := Export(m, l.Config)
+	must(t, err)
+	same(t, []byte(newer), again)
+}
+
+func TestImportTakesTheLastOfSeveralDescriptions(t *testing.T) {
+	docker := strings.ReplaceAll(s3Config, "vnd.oci.image.layer.v1.tar+gzip", "vnd.docker.image.rootfs.diff.tar.gzip")
+	last := strings.LastIndex(docker, `"size":10`)
+	l, err := Import([]byte(docker[:last] + `"size":11` + docker[last+len(`"size":10`):]))
+	must(t, err)
+	m, err := ParseManifest(l.Manifest)
+	must(t, err)
+	if len(m.Layers) != 2 || m.Layers[0].Size != 11 || m.Layers[0].MediaType != "application/vnd.oci.image.layer.v1.tar+gzip" {
+		t.Errorf("layers: %+v", m.Layers)
+	}
+}
+
+func TestTheConfigOfAnIndexIsFoundAnywhere(t *testing.T) {
+	m, err := ParseManifest([]byte(fill(`{"schemaVersion":2,"manifests":[` + layerA + `,` + conf + `,` + layerB + `]}`)))
+	must(t, err)
+	if !m.IsCache() || m.Config.Digest.String() != hex("config") || len(m.Layers) != 2 || len(m.Children) != 3 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Memory must not be spent on what follows a bad element: 16 MiB of them took gigabytes.
+func TestHostileListsEndAtTheirFirstBadElement(t *testing.T) {
+	list := strings.Repeat("{},", 1000) + "{}"
+	_, err := ParseManifest([]byte(`{"schemaVersion":2,"manifests":[` + list + `]}`))
+	if err == nil || !strings.Contains(err.Error(), "manifests[0]") {
+		t.Errorf("manifest: %v", err)
+	}
+	_, err = Import([]byte(`{"layers":[` + list + `]}`))
+	if err == nil || !strings.Contains(err.Error(), "layers[0]") {
+		t.Errorf("config: %v", err)
+	}
+	var fields strings.Builder
+	for i := range maxFields + 1 {
+		fmt.Fprintf(&fields, `"%d":0,`, i)
+	}
+	if _, err = Import([]byte(`{` + fields.String() + `"x":0}`)); err == nil || !strings.Contains(err.Error(), "fields") {
+		t.Errorf("fields: %v", err)
+	}
+	if _, err = Import([]byte(`{"x":[{` + fields.String() + `"x":0}]}`)); err == nil || !strings.Contains(err.Error(), "fields") {
+		t.Errorf("nested fields: %v", err)
+	}
+}
+
 func FuzzImport(f *testing.F) {
+	seed(f, func(s3, _, config []byte) { f.Add(s3); f.Add(config) })
 	f.Add([]byte(s3Config))
 	f.Add([]byte(layoutConfig))
 	f.Add([]byte(`{}`))
@@ -184,6 +253,7 @@ func FuzzImport(f *testing.F) {
 }
 
 func FuzzParseManifest(f *testing.F) {
+	seed(f, func(_, manifest, config []byte) { f.Add(manifest, config) })
 	f.Add([]byte(asImage), []byte(layoutConfig))
 	f.Add([]byte(asIndex), []byte(layoutConfig))
 	f.Fuzz(func(t *testing.T, b, config []byte) {
@@ -194,6 +264,12 @@ func FuzzParseManifest(f *testing.F) {
 		for _, c := range m.Children {
 			must(t, c.Digest.Validate())
 		}
-		_, _ = Export(m, config)
+		s3, err := Export(m, config)
+		if err != nil {
+			return
+		}
+		if l, err := Import(s3); err == nil && !IsManifest(l.Manifest) {
+			t.Errorf("%s is no manifest", l.Manifest)
+		}
 	})
 }

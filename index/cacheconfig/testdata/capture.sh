@@ -10,15 +10,23 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$BUSYBOX" "$work/busybox"
+echo one >"$work/one"
+echo two >"$work/two"
+# COPY --link makes blobs that occur with several parents, COPY --from makes selectors.
 cat >"$work/Dockerfile" <<'EOF'
 FROM scratch AS base
+COPY busybox /bin/sh
 COPY busybox /bin/busybox
-RUN ["/bin/busybox","sh","-c","/bin/busybox mkdir -p /out && echo a > /out/a"]
-FROM base AS two
-RUN ["/bin/busybox","sh","-c","echo b > /out/b"]
+FROM base AS left
+RUN busybox echo left > /left
+RUN busybox echo more >> /left
+FROM base AS right
+COPY one /one
+RUN busybox cat /one > /right
 FROM scratch
-COPY --from=base /out /base
-COPY --from=two /out /two
+COPY --link --from=left /left /a/left
+COPY --link --from=right /right /b/right
+COPY --link two /two
 EOF
 s3="type=s3,region=us-east-1,bucket=$(basename "$BUCKET_DIR"),endpoint_url=$ENDPOINT,use_path_style=true,access_key_id=$KEY,secret_access_key=$SECRET,mode=max,force-compression=true"
 for compression in gzip zstd estargz uncompressed; do
