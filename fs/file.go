@@ -188,12 +188,25 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 		}
 		h, err := n.openScratch(flags)
 		if err == nil {
-			return h, 0, 0
+			return h, 0, n.cut(ctx, h, flags)
 		}
 		if n.draft.gate.now() == open {
 			return nil, 0, n.t.fail(ctx, "open", n, err)
 		}
 	}
+}
+
+// cut empties what was opened with O_TRUNC, which the kernel leaves to us (CAP_ATOMIC_O_TRUNC): asked
+// for afterwards, it would come without the handle that it is about.
+func (n *file) cut(ctx context.Context, h fusefs.FileReleaser, flags uint32) syscall.Errno {
+	if flags&syscall.O_TRUNC == 0 {
+		return 0
+	}
+	errno := n.truncate(ctx, h, 0)
+	if errno != 0 {
+		_ = h.Release(ctx) // the kernel does not release what it did not get
+	}
+	return errno
 }
 
 func (n *file) openScratch(flags uint32) (h *scratchHandle, err error) {

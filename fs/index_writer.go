@@ -37,7 +37,11 @@ var (
 )
 
 func newIndexWriter(x *listing, b []byte, flags uint32) *indexWriter {
-	return &indexWriter{listing: x, base: b, text: text{bytes: b}, appends: flags&syscall.O_APPEND != 0}
+	w := &indexWriter{listing: x, base: b, text: text{bytes: b}, appends: flags&syscall.O_APPEND != 0}
+	if flags&syscall.O_TRUNC != 0 {
+		w.text = text{owned: true}
+	}
+	return w
 }
 
 func (w *indexWriter) size() int64 {

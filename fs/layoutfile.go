@@ -62,7 +62,11 @@ func (n *marker) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetA
 // Open opens the file. What is written is only judged.
 func (n *marker) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	if writing(flags) {
-		return &markerWriter{text: text{bytes: []byte(layoutContent)}}, fuse.FOPEN_DIRECT_IO, 0
+		w := &markerWriter{text: text{bytes: []byte(layoutContent), owned: true}}
+		if flags&syscall.O_TRUNC != 0 {
+			w.truncate(0)
+		}
+		return w, fuse.FOPEN_DIRECT_IO, 0
 	}
 	return &snapshot{[]byte(layoutContent)}, fuse.FOPEN_DIRECT_IO | fuse.FOPEN_NOFLUSH, 0
 }

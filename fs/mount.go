@@ -104,7 +104,7 @@ func fuseOptions(o Options) (*fusefs.Options, error) {
 			MaxStackDepth:      depth,
 			DisableXAttrs:      true,
 			DisableReadDirPlus: true, // a listing costs no stat per blob
-			ExtraCapabilities:  fuse.CAP_DIRECT_IO_ALLOW_MMAP,
+			ExtraCapabilities:  fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ATOMIC_O_TRUNC,
 			Logger:             logger,
 			PanicHandler:       func(p any) fuse.Status { return panicked(o.Log, p) },
 		},

@@ -54,7 +54,7 @@ func (n *file) openRewriter(ctx context.Context, flags uint32) (fusefs.FileHandl
 		}
 		r.blob = blob
 	}
-	return r, fuse.FOPEN_DIRECT_IO, 0
+	return r, fuse.FOPEN_DIRECT_IO, n.cut(ctx, r, flags)
 }
 
 // begun returns the file that is written anew, if there is one.
