@@ -56,7 +56,7 @@ func Start(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err erro
 
 // takeMountpoint checks the mountpoint, claims its entry and listens on its control socket.
 func (d *Daemon) takeMountpoint() error {
-	if err := checkMountpoint(d.config.Mountpoint); err != nil {
+	if err := d.config.checkMountpoint(); err != nil {
 		return err
 	}
 	dir, err := makeRuntimeDir(runtimeDirs())
@@ -172,20 +172,11 @@ func (d *Daemon) mountOn(ctx context.Context, e *sync.Engine, store *disk.Store)
 		Log:     d.log, Source: "layoutfs:" + c.Bucket.Bucket,
 	})
 	if err != nil {
-		return fmt.Errorf("mount on %s: %w", c.Mountpoint, err)
+		return err
 	}
-	d.mount = mounted{server, c.Mountpoint}
+	d.mount = server
 	return nil
 }
-
-// mounted is a file system in its place.
-type mounted struct {
-	*fs.Server
-	path string
-}
-
-// Detach implements mount.
-func (m mounted) Detach() error { return detachMount(m.path) }
 
 // blobs is the engine as package fs sees it: neither knows the other's types.
 type blobs struct{ *sync.Engine }

@@ -3,15 +3,8 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
-
-	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
 
 	"github.com/layoutfs/layoutfs/fs"
 )
@@ -37,67 +30,15 @@ func Resolve(path string) (string, error) {
 }
 
 // checkMountpoint makes sure that a path can be mounted on, after cleaning up a dead mount there.
-func checkMountpoint(path string) error {
-	if err := checkFuse(); err != nil {
+func (c Config) checkMountpoint() error {
+	if err := fs.CleanStale(c.Mountpoint); err != nil {
 		return err
 	}
-	if isDead(path) {
-		if err := fs.CleanStale(path); err != nil {
-			return fmt.Errorf("mountpoint %s holds a mount whose daemon is dead, which cannot be removed: %w", path, err)
-		}
+	err := fs.Check(c.Mountpoint, c.AllowOther)
+	if errors.Is(err, syscall.EBUSY) {
+		return mountedBy(c.Mountpoint)
 	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, iofs.ErrNotExist):
-		return fmt.Errorf("mountpoint %s does not exist: create it with mkdir -p %[1]s", path)
-	case err != nil:
-		return fmt.Errorf("mountpoint: %w", err)
-	case !info.IsDir():
-		return fmt.Errorf("mountpoint %s is not a folder", path)
-	}
-	if ours, err := isOurs(path); err != nil || ours {
-		return errors.Join(err, mountedBy(path))
-	}
-	return nil
-}
-
-// checkFuse says what a machine lacks for mounting.
-func checkFuse() error {
-	const device = "/dev/fuse"
-	if _, err := os.Stat(device); err != nil {
-		return fmt.Errorf("%s is not there: load the module (modprobe fuse), or give it to the container (--device %[1]s --cap-add SYS_ADMIN)", device)
-	}
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	if _, err := fusermount(); err != nil {
-		return errors.New("a plain user mounts with fusermount3, which is not there: install fuse3, or run as root")
-	}
-	return nil
-}
-
-func fusermount() (string, error) {
-	if path, err := exec.LookPath("fusermount3"); err == nil {
-		return path, nil
-	}
-	return exec.LookPath("fusermount")
-}
-
-// isDead says whether a mount is there whose daemon has ended.
-func isDead(path string) bool {
-	var st unix.Stat_t
-	return errors.Is(unix.Stat(path, &st), syscall.ENOTCONN)
-}
-
-// isOurs says whether a layoutfs is mounted there. Another file system may be: it is covered.
-func isOurs(path string) (bool, error) {
-	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		return m.Mountpoint != path || !strings.HasSuffix(m.FSType, ".layoutfs"), false
-	})
-	if err != nil {
-		return false, fmt.Errorf("list the mounts: %w", err)
-	}
-	return len(found) > 0, nil
+	return err
 }
 
 func mountedBy(path string) error {
@@ -111,34 +52,12 @@ func mountedBy(path string) error {
 
 // unmountDead cleans up a mount that has no daemon any more; notFound is why there is none.
 func unmountDead(mountpoint string, notFound error) error {
-	if isDead(mountpoint) {
-		if err := fs.CleanStale(mountpoint); err != nil {
-			return fmt.Errorf("%s: its daemon is dead, and the mount cannot be removed: %w", mountpoint, err)
-		}
-		return nil
+	if fs.IsStale(mountpoint) {
+		return fs.CleanStale(mountpoint)
 	}
-	if ours, err := isOurs(mountpoint); err != nil || ours {
-		return errors.Join(err, fmt.Errorf("%s is mounted by layoutfs, but its control socket is not found: another user's, or another $%s",
+	if mounted, err := fs.IsMounted(mountpoint); err != nil || mounted {
+		return errors.Join(err, fmt.Errorf("%s is mounted by another user's layoutfs, or by one with another $%s: ask as it was mounted",
 			mountpoint, runtimeDirEnv))
 	}
 	return notFound
-}
-
-// detachMount takes a mount out of the tree though it is in use.
-func detachMount(path string) error {
-	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	if !errors.Is(err, unix.EPERM) {
-		if err != nil {
-			return fmt.Errorf("detach %s: %w", path, err)
-		}
-		return nil
-	}
-	helper, err := fusermount()
-	if err != nil {
-		return fmt.Errorf("detach %s: %w", path, err)
-	}
-	if out, err := exec.Command(helper, "-u", "-z", "--", path).CombinedOutput(); err != nil {
-		return fmt.Errorf("detach %s: %w: %s", path, err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }

@@ -19,7 +19,15 @@ const (
 	fuseConf   = "/etc/fuse.conf"
 )
 
-// check finds out what would keep a mount from being made, and says what to do about it.
+// Check finds out what would keep a mount from being made, and says what to do about it. Mount does it
+// itself; to ask before is to know before anything else is begun.
+func Check(mountpoint string, allowOther bool) error {
+	if err := check(mountpoint, allowOther); err != nil {
+		return fmt.Errorf("mount on %s: %w", mountpoint, err)
+	}
+	return nil
+}
+
 func check(mountpoint string, allowOther bool) error {
 	if err := checkDevice(fuseDevice); err != nil {
 		return err
@@ -50,16 +58,17 @@ func checkDevice(path string) error {
 
 // checkMountpoint wants an empty folder: the files in another would be hidden.
 func checkMountpoint(path string) error {
+	if IsStale(path) {
+		return refusal{syscall.ENOTCONN, fmt.Sprintf("a daemon that was killed has left its mount there: remove it with \"umount -l %s\"", path)}
+	}
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, syscall.ENOTCONN):
-		return fmt.Errorf("a daemon that was killed has left its mount here: %w (unmount it first: \"umount -l %s\")", err, path)
 	case errors.Is(err, iofs.ErrNotExist):
-		return fmt.Errorf("%w (create the folder first)", err)
+		return refusal{syscall.ENOENT, fmt.Sprintf("the folder does not exist: make it with \"mkdir -p %s\"", path)}
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return fmt.Errorf("not a folder: %w", syscall.ENOTDIR)
+		return refusal{syscall.ENOTDIR, "it is not a folder: choose one"}
 	}
 	if err := checkFree(path); err != nil {
 		return err
@@ -70,10 +79,19 @@ func checkMountpoint(path string) error {
 	}
 	defer dir.Close()
 	if _, err := dir.Readdirnames(1); !errors.Is(err, io.EOF) {
-		return errors.Join(fmt.Errorf("the folder is not empty: the mount would hide what is in it: %w", syscall.ENOTEMPTY), err)
+		return errors.Join(refusal{syscall.ENOTEMPTY, "the folder is not empty, and the mount would hide what is in it: choose an empty one"}, err)
 	}
 	return nil
 }
+
+// refusal is a reason not to mount. Its text says it all; the errno is for programs.
+type refusal struct {
+	errno syscall.Errno
+	text  string
+}
+
+func (r refusal) Error() string { return r.text }
+func (r refusal) Unwrap() error { return r.errno }
 
 // checkFree refuses to mount over a mount of ours.
 func checkFree(path string) error {
@@ -84,16 +102,23 @@ func checkFree(path string) error {
 	if full, err = filepath.Abs(full); err != nil {
 		return err
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(full))
+	mounted, err := IsMounted(full)
+	if mounted {
+		return refusal{syscall.EBUSY, "a layoutfs is mounted there already"}
+	}
+	return err
+}
+
+// IsMounted says whether a layoutfs is mounted on a folder, alive or dead. The path is absolute and has no
+// symbolic links.
+func IsMounted(path string) (bool, error) {
+	found, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return m.Mountpoint != path || m.FSType != "fuse."+fsType, false
+	})
 	if err != nil {
-		return fmt.Errorf("list the mounts: %w", err)
+		return false, fmt.Errorf("list the mounts: %w", err)
 	}
-	for _, m := range mounts {
-		if m.FSType == "fuse."+fsType {
-			return fmt.Errorf("already mounted, from %s: %w", m.Source, syscall.EBUSY)
-		}
-	}
-	return nil
+	return len(found) > 0, nil
 }
 
 // fusermount finds the helper that mounts for those who are not root.

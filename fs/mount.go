@@ -39,8 +39,8 @@ func Mount(ctx context.Context, mountpoint string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := check(mountpoint, o.AllowOther); err != nil {
-		return nil, fmt.Errorf("mount on %s: %w", mountpoint, err)
+	if err := Check(mountpoint, o.AllowOther); err != nil {
+		return nil, err
 	}
 	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	s, err := mount(ctx, mountpoint, o)

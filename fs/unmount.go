@@ -34,13 +34,21 @@ func (s *Server) unmount(flags int) error {
 // CleanStale removes the mount that a killed daemon left on a folder, whose every use ends with
 // "transport endpoint is not connected". It does nothing where there is none.
 func CleanStale(mountpoint string) error {
-	if _, err := os.Stat(mountpoint); !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.ECONNABORTED) {
+	if !IsStale(mountpoint) {
 		return nil
 	}
 	if err := unmount(mountpoint, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("remove the stale mount on %s: %w", mountpoint, err)
 	}
 	return nil
+}
+
+// IsStale says whether a mount is there whose daemon has ended. It asks for the file system's size,
+// because a stat may be answered from what the kernel remembers of the dead.
+func IsStale(mountpoint string) bool {
+	var st unix.Statfs_t
+	err := unix.Statfs(mountpoint, &st)
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 func unmount(mountpoint string, flags int) error {
