@@ -1,0 +1,88 @@
+# Everything that this project does on a machine. `make help` lists the targets.
+#
+# What tests and the demonstration need is built from pinned Go modules (tools/*/go.mod) into .tools, or
+# comes from Debian's packages; `make system` installs those that are missing, and wants root for it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOLS   := $(CURDIR)/.tools
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# command=package, for what comes from Debian.
+SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static
+
+PACKAGES := ./...
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/layoutfs
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/layoutfs ./cmd/layoutfs
+
+.PHONY: test
+test: race e2e ## run all tests; installs what they need
+
+.PHONY: race
+race: system ## run the tests of the product's own module, with the race detector
+	go test -race $(PACKAGES)
+
+.PHONY: e2e
+e2e: system tools ## run the tests with real builders, S3 servers and OCI clients
+	cd e2e && go test -timeout 40m ./...
+
+.PHONY: lint
+lint: linters ## check the code's style, what may import what, and known vulnerabilities
+	$(TOOLS)/golangci-lint run ./...
+	cd e2e && $(TOOLS)/golangci-lint run ./...
+	go mod tidy -diff
+	cd e2e && go mod tidy -diff
+
+.PHONY: check
+check: lint test ## what CI runs
+
+.PHONY: fuzz
+fuzz: ## fuzz everything that parses, FUZZTIME (20s) each
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+	  { grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null || true; } | cut -c6- | while read -r f; do \
+	    echo "$$f in $${dir#$(CURDIR)/}"; \
+	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	  done; \
+	done
+
+.PHONY: demo
+demo: system buildkit build ## export, lose the machine, import: for real, with the embedded S3 server
+	demo/demo.sh
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin $(TOOLS)
+
+# --- what tests need -------------------------------------------------------------------------------------
+
+.PHONY: system
+system: ## install what is missing of Debian's packages
+	@missing=; \
+	for need in $(SYSTEM); do command -v "$${need%%=*}" >/dev/null || missing+=" $${need#*=}"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "make: install$$missing, or run this as root" >&2; exit 1; fi; \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	fi
+
+# Each tool is installed when the go.mod that pins it changes.
+define module
+.PHONY: $(1)
+$(1): $(TOOLS)/.$(1)
+$(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
+	cd tools/$(1) && GOBIN=$(TOOLS) CGO_ENABLED=0 go install tool
+	touch $$@
+endef
+MODULES := buildkit buildx minio oci
+$(foreach m,$(MODULES) linters,$(eval $(call module,$(m))))
+
+.PHONY: tools
+tools: $(MODULES) ## build what tests run: BuildKit, buildx, MinIO, crane, oras, regctl
