@@ -43,7 +43,7 @@ func Find(mountpoint string) (*Client, error) {
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("%s is %w (by this user)", mountpoint, ErrNotMounted)
+	return nil, fmt.Errorf("%s is %w, or not by this user: `layoutfs status` lists what is", mountpoint, ErrNotMounted)
 }
 
 // FindAll are the clients of all mounts of this user.

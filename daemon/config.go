@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/layoutfs/layoutfs/embedded"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -59,6 +60,9 @@ func (c Config) validateBucket() error {
 	}
 	if c.Bucket.EndpointURL != "" || c.Bucket.AccessKeyID != "" {
 		return errors.New("--embedded brings its own endpoint and keys: leave out endpoint_url and access_key_id")
+	}
+	if err := (embedded.Options{Dir: c.Embedded, Bucket: c.Bucket.Bucket}).Validate(); err != nil {
+		return err
 	}
 	return absolute("--embedded", c.Embedded)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,9 @@ type report struct {
 // and returns when the mount answers. The process gets c, which holds secrets, in memory.
 func Detach(ctx context.Context, c Config) (Ready, error) {
 	if err := c.Validate(); err != nil {
+		return Ready{}, err
+	}
+	if err := c.checkMountpoint(); err != nil { // ahead of the log file, which is in the cache directory
 		return Ready{}, err
 	}
 	if c.Log.File == "" {
@@ -87,6 +91,7 @@ func spawn(c Config) (*os.File, *exec.Cmd, error) {
 	cmd := exec.Command(path, DetachedCommand, c.Mountpoint)
 	cmd.Args[0] = "layoutfs"
 	cmd.Dir = "/" // not to keep a file system busy
+	cmd.Env = withoutFlags(os.Environ())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{config, to}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -94,6 +99,14 @@ func spawn(c Config) (*os.File, *exec.Cmd, error) {
 		return nil, nil, errors.Join(err, from.Close())
 	}
 	return from, cmd, nil
+}
+
+// withoutFlags is an environment without the variables that stand for flags: the process gets what they
+// said, and there are secrets among them.
+func withoutFlags(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		return strings.HasPrefix(variable, "LAYOUTFS_") && !strings.HasPrefix(variable, runtimeDirEnv+"=")
+	})
 }
 
 // awaitReport reads the process's report. Without one, by its death or in time, it is ended.
@@ -138,7 +151,8 @@ func awaitAnswer(ctx context.Context, mountpoint string) error {
 }
 
 // RunDetached is the other side of Detach: it serves the mount that is handed over until it ends. An
-// error that comes before the mount answers has been told to the parent.
+// error has been logged, and if it came before the mount answers the parent was told; but if there is no
+// parent it is ErrNotDetached.
 func RunDetached(ctx context.Context) error {
 	c, to, err := handedOver()
 	if err != nil {
@@ -147,6 +161,7 @@ func RunDetached(ctx context.Context) error {
 	log := c.Log.logger(os.Stderr) // the log file
 	d, signals, err := start(ctx, c, log)
 	if err != nil {
+		log.Error("not mounted", "err", err)
 		return errors.Join(err, tell(to, report{Error: err.Error()}))
 	}
 	ready := d.Ready()
@@ -158,7 +173,7 @@ func RunDetached(ctx context.Context) error {
 
 func handedOver() (Config, io.WriteCloser, error) {
 	if name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", configFD)); err != nil || !strings.Contains(name, configName) {
-		return Config{}, nil, errNotDetached
+		return Config{}, nil, ErrNotDetached
 	}
 	// The embedded server and fusermount must not inherit them.
 	unix.CloseOnExec(configFD)
@@ -167,12 +182,13 @@ func handedOver() (Config, io.WriteCloser, error) {
 	defer from.Close()
 	var c Config
 	if err := json.NewDecoder(from).Decode(&c); err != nil {
-		return Config{}, nil, fmt.Errorf("%w: %w", errNotDetached, err)
+		return Config{}, nil, fmt.Errorf("%w: %w", ErrNotDetached, err)
 	}
 	return c, to, nil
 }
 
-var errNotDetached = errors.New("this command is run by `layoutfs mount -d` alone")
+// ErrNotDetached says that RunDetached was called otherwise than by Detach.
+var ErrNotDetached = errors.New("this command is run by `layoutfs mount -d` alone")
 
 func tell(to io.WriteCloser, r report) error {
 	return errors.Join(json.NewEncoder(to).Encode(r), to.Close())

@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"strconv"
 )
 
 // Options of Start.
@@ -32,23 +33,38 @@ type Options struct {
 // as far as it matters to a path.
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
+// Validate says what is wrong with o. Start calls it.
+func (o Options) Validate() error {
+	if o.Dir == "" {
+		return errors.New("no folder is given")
+	}
+	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
+		return errors.New("of the access key's two halves one is missing")
+	}
+	if o.Bucket != "" && !bucketName.MatchString(o.Bucket) {
+		return fmt.Errorf("%q is no name for a bucket: write it as 3 to 63 of a-z, 0-9, dot and hyphen", o.Bucket)
+	}
+	if o.Addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(o.Addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no address to listen on: write it as HOST:PORT, the port being a number up to 65535", o.Addr)
+	}
+	return nil
+}
+
 func (o Options) withDefaults() (Options, error) {
+	if err := o.Validate(); err != nil {
+		return o, err
+	}
 	o.Addr = cmp.Or(o.Addr, "127.0.0.1:0")
 	o.Bucket = cmp.Or(o.Bucket, "layoutfs")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if (o.AccessKeyID == "") != (o.SecretAccessKey == "") {
-		return o, errors.New("of the access key's two halves one is missing")
-	}
-	if o.Dir == "" {
-		return o, errors.New("no folder is given")
-	}
-	if !bucketName.MatchString(o.Bucket) {
-		return o, fmt.Errorf("%q is no name for a bucket: 3 to 63 of a-z, 0-9, dot and hyphen", o.Bucket)
-	}
-	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
-		return o, fmt.Errorf("%q is no HOST:PORT to listen on: %w", o.Addr, err)
 	}
 	dir, err := filepath.Abs(o.Dir)
 	o.Dir = dir

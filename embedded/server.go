@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -85,7 +87,7 @@ func configFor(addr, name string, k keys) bucket.Config {
 func (s *Server) spawn(ctx context.Context, o order) (addr string, err error) {
 	s.cmd = exec.Command("/proc/self/exe")
 	s.cmd.Args = []string{"layoutfs-embedded-s3"}
-	s.cmd.Env = append(os.Environ(), childEnv+"=1")
+	s.cmd.Env = append(withoutSecrets(os.Environ()), childEnv+"=1")
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	// A session of its own keeps the terminal's signals away.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -115,6 +117,14 @@ func (s *Server) spawn(ctx context.Context, o order) (addr string, err error) {
 		return "", err
 	}
 	return r.Addr, nil
+}
+
+// withoutSecrets is an environment without the variables of the AWS SDK and of layoutfs: the child asks
+// nobody, and needs none of the secrets among them.
+func withoutSecrets(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		return strings.HasPrefix(variable, "AWS_") || strings.HasPrefix(variable, "LAYOUTFS_")
+	})
 }
 
 // await reads the child's report. A child that dies without one closes the pipe.

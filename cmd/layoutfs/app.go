@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,6 +18,7 @@ func run(args []string) int {
 	if err != nil {
 		return report(err)
 	}
+	unsetEmpty()
 	app := newApp()
 	if args, err = flagsFirst(app, args); err != nil {
 		return report(err)
@@ -24,16 +26,34 @@ func run(args []string) int {
 	return report(app.RunContext(context.Background(), args))
 }
 
+// unsetEmpty forgets those of our environment variables that are empty, which is how CI systems pass on
+// what is not set. An empty value can be given as a flag.
+func unsetEmpty() {
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); value == "" && strings.HasPrefix(name, envPrefix) {
+			_ = os.Unsetenv(name) // it fails for names that no variable can have
+		}
+	}
+}
+
 func newApp() *cli.App {
+	cli.FlagStringer = flagText
+	cli.VersionPrinter = func(c *cli.Context) { printVersion(c.App.Writer) }
 	app := &cli.App{
 		Name:      "layoutfs",
 		Usage:     "a folder that is an S3 bucket, for build caches",
 		UsageText: "layoutfs COMMAND [OPTIONS] [ARGUMENTS]",
-		Description: "Mounts an OCI image layout whose blobs live in S3, in the very layout that BuildKit's\n" +
-			"type=s3 cache uses. Exit status: 0 done, 1 failed, 2 wrong usage.",
+		Description: "Mounts an OCI image layout whose blobs live in S3, in the very layout that\n" +
+			"BuildKit's type=s3 cache uses.\n\n" +
+			"   layoutfs mount --s3 region=eu-west-1,bucket=ci-cache -d /mnt/cache\n" +
+			"   docker buildx build --cache-to type=local,dest=/mnt/cache .\n" +
+			"   layoutfs umount /mnt/cache\n\n" +
+			"Exit status: 0 done, 1 failed, 2 wrong usage.",
 		Version: version,
+		Flags:   []cli.Flag{cli.HelpFlag}, // the library leaves it out beside a help command that is not its own
 		Commands: []*cli.Command{
-			mountCommand(), umountCommand(), flushCommand(), statusCommand(), s3Command(), versionCommand(), daemonCommand(),
+			mountCommand(), umountCommand(), flushCommand(), statusCommand(), s3Command(),
+			versionCommand(), helpCommand(), daemonCommand(),
 		},
 		Action:         noCommand,
 		ExitErrHandler: func(*cli.Context, error) {}, // report does it
@@ -51,15 +71,28 @@ func noCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}
-	name := c.Args().First()
+	return noSuchCommand(c, c.Args().First())
+}
+
+func noSuchCommand(c *cli.Context, name string) error {
 	return usagef("there is no command %q%s `layoutfs help` lists them", name, meant(cli.SuggestCommand(c.App.Commands, name)))
 }
 
+// The library's errors: of a flag that takes a value none reaches it.
+var (
+	noFlag  = regexp.MustCompile(`^flag provided but not defined: -+(.*)$`)
+	badBool = regexp.MustCompile(`^invalid boolean value (".*") for -(\S+): `)
+	badEnv  = regexp.MustCompile(`^could not parse (".*") as bool value from environment variable "(\S+)"`)
+)
+
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	text := strings.ReplaceAll(err.Error(), "for flag -", "for flag --") + ";"
-	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		name = strings.TrimPrefix(name, "-")
-		text = fmt.Sprintf("there is no flag --%s%s", name, meant(cli.SuggestFlag(c.Command.Flags, name, true)))
+	text := err.Error() + ";"
+	if m := noFlag.FindStringSubmatch(err.Error()); m != nil {
+		text = fmt.Sprintf("there is no flag --%s%s", m[1], meant(cli.SuggestFlag(c.Command.Flags, m[1], true)))
+	} else if m := badBool.FindStringSubmatch(err.Error()); m != nil {
+		text = fmt.Sprintf("--%s: %s must be true or false;", m[2], m[1])
+	} else if m := badEnv.FindStringSubmatch(err.Error()); m != nil {
+		text = fmt.Sprintf("$%s: %s must be true or false;", m[2], m[1])
 	}
 	return usagef("%s `%s --help` lists the flags", text, c.Command.HelpName)
 }
@@ -81,7 +114,7 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	case 0:
 		return "", usagef("which %s? `layoutfs %s --help` tells more", what, c.Command.Name)
 	default:
-		return "", usagef("one %s, not %d: %s", what, len(args), strings.Join(args, " "))
+		return "", usagef("only one %s can be given, not %d: %s", what, len(args), strings.Join(args, " "))
 	}
 }
 

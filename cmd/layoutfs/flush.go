@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -15,9 +16,9 @@ func flushCommand() *cli.Command {
 		Name:        "flush",
 		Usage:       "wait until everything is in the bucket",
 		ArgsUsage:   "[MOUNTPOINT]",
-		Description: "Without MOUNTPOINT it is the only mount there is.",
+		Description: "MOUNTPOINT can be left out if there is only one mount.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Usage: "wait `TIME` at most (0: as long as it takes)"},
+			timeoutFlag("0", "wait `TIME` at most; 0 means as long as it takes"),
 		},
 		Action: func(c *cli.Context) error {
 			timeout, err := timeout(c)
@@ -53,7 +54,7 @@ func theMount(c *cli.Context) (*daemon.Client, string, error) {
 	}
 	switch len(statuses) {
 	case 0:
-		return nil, "", errors.New("no mount of this user is running")
+		return nil, "", errors.New("nothing is mounted by this user")
 	case 1:
 		return clients[0], statuses[0].Mountpoint, nil
 	}
@@ -61,5 +62,6 @@ func theMount(c *cli.Context) (*daemon.Client, string, error) {
 	for _, s := range statuses {
 		all = append(all, s.Mountpoint)
 	}
+	slices.Sort(all)
 	return nil, "", usagef("which MOUNTPOINT? There are %s", strings.Join(all, ", "))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -15,12 +16,16 @@ func mountCommand() *cli.Command {
 		Name:      "mount",
 		Usage:     "mount a bucket's caches as OCI image layouts",
 		ArgsUsage: "MOUNTPOINT",
-		Description: "The bucket is given by the CSV of BuildKit's type=s3, by single flags, which complete and\n" +
-			"override it, or by both. Credentials that are not given come from where the AWS SDK finds them:\n" +
-			"environment, profile, SSO, web identity, instance role.\n\n" +
+		Description: "The bucket is given by the CSV of BuildKit's type=s3, by single flags, which\n" +
+			"complete and override it, or by both. Credentials that are not given come\n" +
+			"from where the AWS SDK finds them: environment, profile, SSO, web identity,\n" +
+			"instance role.\n\n" +
 			"   layoutfs mount --s3 region=eu-west-1,bucket=ci-cache -d /mnt/cache\n" +
-			"   layoutfs mount --embedded ./bucket -d /mnt/cache       (no bucket, no account)",
-		Flags: mountFlags(),
+			"   layoutfs mount --embedded ./bucket -d /mnt/cache    (needs no bucket)\n\n" +
+			"Each flag but -d can also be set in the environment: --cache-size as\n" +
+			"$LAYOUTFS_CACHE_SIZE, and so on.",
+		CustomHelpTemplate: groupedHelp,
+		Flags:              mountFlags(),
 		Action: func(c *cli.Context) error {
 			config, err := mountConfig(c)
 			if err != nil {
@@ -44,7 +49,13 @@ func daemonCommand() *cli.Command {
 	return &cli.Command{
 		Name:   daemon.DetachedCommand,
 		Hidden: true,
-		Action: func(c *cli.Context) error { return daemon.RunDetached(c.Context) },
+		Action: func(c *cli.Context) error {
+			err := daemon.RunDetached(c.Context)
+			if err == nil || errors.Is(err, daemon.ErrNotDetached) {
+				return err
+			}
+			return errTold // in the log, which is standard error
+		},
 	}
 }
 

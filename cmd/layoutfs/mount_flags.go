@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,69 +14,66 @@ import (
 // bucketFlags are --s3 and the parameters of type=s3; --some-key is some_key of the CSV. They are text here:
 // the CSV's own parser says what is wrong with one.
 func bucketFlags() []cli.Flag {
-	usage := []struct{ name, usage string }{
-		{"bucket", "`NAME` of the bucket [$AWS_BUCKET]"},
-		{"region", "`REGION` of the bucket [$AWS_REGION]"},
-		{"name", "`NAME` of the cache that is tag latest of the root layout; a;b publishes to both and reads a (default: buildkit)"},
-		{"endpoint-url", "`URL` of the server, for others than AWS"},
-		{"prefix", "`PREFIX` of every key"},
-		{"blobs-prefix", "`PREFIX` of blobs, after --prefix (default: blobs/)"},
-		{"manifests-prefix", "`PREFIX` of names, after --prefix (default: manifests/)"},
-		{"access-key-id", "`ID` of a static key"},
-		{"secret-access-key", "`SECRET` of a static key"},
-		{"session-token", "`TOKEN` of a temporary key"},
-		{"touch-refresh", "`AGE` from which a blob that is published again is touched (default: 24h)"},
-		{"upload-parallelism", "`N` blobs are uploaded at once (default: 4)"},
-		{"retry-mode", "`MODE` of the AWS SDK: standard or adaptive"},
-		{"retry-max-attempts", "`N` attempts at a request"},
+	return []cli.Flag{
+		text(groupBucket, "s3", "", "`CSV` of --cache-to type=s3,..."),
+		text(groupBucket, "bucket", "", "`NAME` of the bucket, or $AWS_BUCKET"),
+		text(groupBucket, "region", "", "`REGION` of the bucket, or $AWS_REGION"),
+		text(groupBucket, "name", "", "`NAME` of the cache that is tag latest of the root layout; a;b publishes to both and reads a (default: buildkit)"),
+		text(groupBucket, "endpoint-url", "", "`URL` of a server that is not AWS"),
+		text(groupBucket, "prefix", "", "`PREFIX` of every key"),
+		text(groupBucket, "blobs-prefix", "", "`PREFIX` of blobs, after --prefix (default: blobs/)"),
+		text(groupBucket, "manifests-prefix", "", "`PREFIX` of names, after --prefix (default: manifests/)"),
+		text(groupBucket, "access-key-id", "", "`ID` of a static key"),
+		text(groupBucket, "secret-access-key", "", "`SECRET` of a static key"),
+		text(groupBucket, "session-token", "", "`TOKEN` of a temporary key"),
+		text(groupBucket, "touch-refresh", "", "`AGE` from which a blob that is published again is touched (default: 24h)"),
+		text(groupBucket, "upload-parallelism", "", "upload `N` blobs at once (default: 4)"),
+		text(groupBucket, "retry-mode", "", "`MODE` of the AWS SDK: standard or adaptive"),
+		text(groupBucket, "retry-max-attempts", "", "make `N` attempts at a request"),
+		toggle(groupBucket, "use-path-style", "put the bucket into the path of the URL, not into the host name"),
+		toggle(groupBucket, "disable-accept-encoding", "for Google Cloud Storage"),
 	}
-	flags := []cli.Flag{text("s3", "", "`CSV` of --cache-to type=s3,...")}
-	for _, u := range usage {
-		flags = append(flags, text(u.name, "", u.usage))
-	}
-	return append(flags,
-		toggle("use-path-style", "put the bucket into the path of the URL, not into the host name"),
-		toggle("disable-accept-encoding", "for Google Cloud Storage"),
-	)
-}
-
-func envName(flag string) string {
-	return "LAYOUTFS_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 func mountFlags() []cli.Flag {
 	return append(bucketFlags(),
-		text("embedded", "", "serve S3 from `DIR` for this mount, instead of a bucket elsewhere"),
-		text("cache-dir", "", "keep local copies in `DIR`, exactly there (default: a folder for each bucket in /var/cache/layoutfs, or ~/.cache/layoutfs for a user)"),
-		text("cache-size", "50%", "of local copies keep at most `SIZE` (50GB, 20GiB, 30% of the file system; 0: no limit)"),
-		text("min-free", "1GiB", "leave at least `SIZE` of the file system free"),
-		text("write", "through", "`MODE`: through (acknowledged means in the bucket) or back (acknowledged means safe on local disk, uploaded later)"),
-		duration("refresh", time.Second, "what index.json shows is at most `AGE` old"),
-		duration("drain-timeout", time.Minute, "`TIME` that a signal waits for uploads before it unmounts"),
-		toggle("read-only", "change nothing, neither in the mount nor in the bucket"),
-		toggle("allow-delete", "dropping a tag from index.json deletes the name in the bucket"),
-		toggle("offline", "never touch the network: show what is on local disk"),
-		toggle("allow-other", "let other users in (a plain user needs user_allow_other in /etc/fuse.conf)"),
-		text("uid", "", "`UID` that owns the files (default: the mounting user)"),
-		text("gid", "", "`GID` that owns the files"),
-		text("umask", "022", "octal `MASK` of permissions"),
-		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when the mount answers; a process in the background serves it", DisableDefaultText: true},
-		text("log-file", "", "log to `FILE` (default: standard error; with -d, the file log in the cache directory)"),
-		text("log-level", "info", "`LEVEL`: debug, info, warn or error"),
-		text("log-format", "text", "`FORMAT`: text or json"),
+		text(groupBucket, "embedded", "", "serve S3 from the folder `DIR`, for this mount alone, instead of using a bucket elsewhere"),
+		text(groupDisk, "cache-dir", "", "keep local copies in `DIR`, exactly there (default: a folder for each bucket in /var/cache/layoutfs, for a plain user in ~/.cache/layoutfs)"),
+		text(groupDisk, "cache-size", "50%", "keep at most `SIZE` of local copies: 50GB, 20GiB, or 30% of the file system; 0 means no limit"),
+		text(groupDisk, "min-free", "1GiB", "leave at least `SIZE` of the file system free"),
+		text(groupMount, "write", "through", "`MODE`: through (what is acknowledged is in the bucket) or back (it is safe on local disk, and uploaded later)"),
+		text(groupMount, "refresh", "1s", "what index.json shows is at most `AGE` old"),
+		text(groupMount, "drain-timeout", "1m", "`TIME` that a signal waits for uploads before it unmounts"),
+		toggle(groupMount, "read-only", "change nothing, neither in the mount nor in the bucket"),
+		toggle(groupMount, "allow-delete", "dropping a tag from index.json deletes the name in the bucket"),
+		toggle(groupMount, "offline", "never touch the network: show what is on local disk"),
+		toggle(groupMount, "allow-other", "let other users in; a plain user needs the line user_allow_other in /etc/fuse.conf for it"),
+		text(groupMount, "uid", "", "`UID` that owns the files (default: the mounting user's)"),
+		text(groupMount, "gid", "", "`GID` that owns the files (default: the mounting user's)"),
+		text(groupMount, "umask", "022", "octal `MASK` of permissions"),
+		&cli.BoolFlag{
+			Name: "detach", Aliases: []string{"d"}, Category: groupProcess, DisableDefaultText: true,
+			Usage: "return when the mount answers; a process in the background serves it",
+		},
+		text(groupProcess, "log-file", "", "log to `FILE` (default: standard error; with -d, the file log in the cache directory)"),
+		text(groupProcess, "log-level", "info", "`LEVEL`: debug, info, warn or error"),
+		text(groupProcess, "log-format", "text", "`FORMAT`: text or json"),
 	)
 }
 
-func text(name, value, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
+// envPrefix begins the environment variables that stand for flags.
+const envPrefix = "LAYOUTFS_"
+
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-func duration(name string, value time.Duration, usage string) cli.Flag {
-	return &cli.DurationFlag{Name: name, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
+func text(group, name, value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Category: group, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
 }
 
-func toggle(name, usage string) cli.Flag {
-	return &cli.BoolFlag{Name: name, Usage: usage, EnvVars: []string{envName(name)}, DisableDefaultText: true}
+func toggle(group, name, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Category: group, Usage: usage, EnvVars: []string{envName(name)}, DisableDefaultText: true}
 }
 
 // mountConfig reads the flags, and reports everything that is wrong with them.
@@ -98,19 +94,20 @@ func mountConfig(c *cli.Context) (daemon.Config, error) {
 		AllowDelete:  c.Bool("allow-delete"),
 		Offline:      c.Bool("offline"),
 		AllowOther:   c.Bool("allow-other"),
-		Refresh:      c.Duration("refresh"),
-		UID:          p.number("uid", 10, os.Geteuid()),
-		GID:          p.number("gid", 10, os.Getegid()),
-		Umask:        p.number("umask", 8, 0o022),
-		DrainTimeout: c.Duration("drain-timeout"),
+		Refresh:      p.duration("refresh"),
+		UID:          p.id("uid", os.Geteuid()),
+		GID:          p.id("gid", os.Getegid()),
+		Umask:        p.umask("umask"),
+		DrainTimeout: p.duration("drain-timeout"),
 		Log:          daemon.LogConfig{File: p.path("log-file"), Level: c.String("log-level"), Format: c.String("log-format")},
 		Version:      version,
 	}
-	config.Bucket, err = daemon.ParseBucket(c.String("s3"), params(c), config.Embedded != "")
-	if err != nil && c.IsSet("s3") {
+	flags := params(c)
+	config.Bucket, err = daemon.ParseBucket(c.String("s3"), flags, config.Embedded != "")
+	if err != nil && c.IsSet("s3") && len(flags) == 0 {
 		err = fmt.Errorf("--s3: %w", err)
 	}
-	if err := errors.Join(append(p.errs, err)...); err != nil {
+	if err := errors.Join(p.err(), err); err != nil {
 		return config, err
 	}
 	if config.CacheDir == "" {

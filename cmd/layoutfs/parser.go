@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +23,8 @@ type parser struct {
 func (p *parser) failed(flag string, err error) {
 	p.errs = append(p.errs, fmt.Errorf("--%s: %w", flag, err))
 }
+
+func (p *parser) err() error { return errors.Join(p.errs...) }
 
 // path is absolute, because the daemon's working directory is another.
 func (p *parser) path(flag string) string {
@@ -51,14 +55,34 @@ func (p *parser) oneOf(flag string, allowed ...string) string {
 	return value
 }
 
-func (p *parser) number(flag string, base, otherwise int) uint32 {
+// duration must not be negative.
+func (p *parser) duration(flag string) time.Duration {
+	value := p.c.String(flag)
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		p.failed(flag, fmt.Errorf("%q is no time: write it as 30s, 5m or 1h", value))
+	}
+	return d
+}
+
+// id is that of a user or a group.
+func (p *parser) id(flag string, otherwise int) uint32 {
 	value := p.c.String(flag)
 	if value == "" {
 		return uint32(otherwise)
 	}
-	n, err := strconv.ParseUint(value, base, 32)
+	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil {
-		p.failed(flag, fmt.Errorf("%q is no number (of base %d)", value, base))
+		p.failed(flag, fmt.Errorf("%q is no number: give what `id` prints for the user", value))
+	}
+	return uint32(n)
+}
+
+func (p *parser) umask(flag string) uint32 {
+	value := p.c.String(flag)
+	n, err := strconv.ParseUint(value, 8, 32)
+	if err != nil || n > 0o777 {
+		p.failed(flag, fmt.Errorf("%q is no mask: write it in octal, from 000 to 777", value))
 	}
 	return uint32(n)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,9 +21,10 @@ import (
 
 func s3Command() *cli.Command {
 	return &cli.Command{
-		Name:        "s3",
-		Usage:       "serve S3 from a local folder",
-		Description: "A real S3 API on a folder, for trying things out and for machines that share one. It is not encrypted.",
+		Name:  "s3",
+		Usage: "serve S3 from a local folder",
+		Description: "A real S3 API on a folder, for trying things out and for machines that share\n" +
+			"one. What is sent is not encrypted.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`", EnvVars: []string{"LAYOUTFS_S3_DATA"}},
 			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:9000", Usage: "listen on `HOST:PORT`; port 0 takes a free one", EnvVars: []string{"LAYOUTFS_S3_ADDR"}},
@@ -42,16 +44,21 @@ func s3Command() *cli.Command {
 }
 
 func serveS3(c *cli.Context) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return usagef("--log-level: %w", err)
+	p := &parser{c: c}
+	level := slog.LevelInfo
+	if p.oneOf("log-level", "info", "debug") == "debug" {
+		level = slog.LevelDebug
+	}
+	options := embedded.Options{
+		Dir: c.String("data"), Addr: c.String("addr"), Bucket: c.String("bucket"),
+		Log: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})),
+	}
+	if err := errors.Join(p.err(), options.Validate()); err != nil {
+		return usageError{err}
 	}
 	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	server, err := embedded.Start(ctx, embedded.Options{
-		Dir: c.String("data"), Addr: c.String("addr"), Bucket: c.String("bucket"),
-		Log: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})),
-	})
+	server, err := embedded.Start(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
+	"strings"
 	"text/template"
 
 	"github.com/urfave/cli/v2"
@@ -17,10 +19,11 @@ import (
 
 func statusCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "status",
-		Usage:       "show bucket, names, local disk, transfers and errors",
-		ArgsUsage:   "[MOUNTPOINT]",
-		Description: "Without MOUNTPOINT all mounts of this user are shown.",
+		Name:      "status",
+		Usage:     "show bucket, names, local disk, transfers and errors",
+		ArgsUsage: "[MOUNTPOINT]",
+		Description: "Without MOUNTPOINT all mounts of this user are shown.\n\n" +
+			"   layoutfs status --format '{{.Mountpoint}}: {{size .Staged.Bytes}} to upload'",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT`: text, json (one object a line), or a Go template"},
 		},
@@ -55,12 +58,9 @@ func statusPrinter(format string) (printer, error) {
 	case "json":
 		return func(w io.Writer, _ int, s daemon.Status) error { return json.NewEncoder(w).Encode(s) }, nil
 	}
-	t, err := template.New("--format").Funcs(template.FuncMap{"json": toJSON, "size": sizeText}).Parse(format)
+	t, err := statusTemplate(format)
 	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	if err := t.Execute(io.Discard, daemon.Status{}); err != nil {
-		return nil, usagef("%w; `layoutfs status --format json` shows what there is", err)
+		return nil, err
 	}
 	return func(w io.Writer, _ int, s daemon.Status) error {
 		if err := t.Execute(w, s); err != nil {
@@ -69,6 +69,32 @@ func statusPrinter(format string) (printer, error) {
 		_, err := fmt.Fprintln(w)
 		return err
 	}, nil
+}
+
+// statusTemplate finds out that a template is wrong before there is anything to print.
+func statusTemplate(format string) (*template.Template, error) {
+	if !strings.Contains(format, "{{") {
+		return nil, usagef("--format: %q must be text, json, or a Go template such as {{.Mountpoint}}", format)
+	}
+	t, err := template.New("template").Funcs(template.FuncMap{"json": toJSON, "size": sizeText}).Parse(format)
+	if err == nil {
+		err = t.Execute(io.Discard, daemon.Status{})
+	}
+	if err != nil {
+		return nil, usagef("--format: %w; there are %s", err, strings.Join(statusFields(), " "))
+	}
+	return t, nil
+}
+
+// statusFields are what a template can use.
+func statusFields() []string {
+	var fields []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[daemon.Status]()) {
+		if !f.Anonymous {
+			fields = append(fields, "."+f.Name)
+		}
+	}
+	return fields
 }
 
 func toJSON(v any) (string, error) {

@@ -15,10 +15,10 @@ func umountCommand() *cli.Command {
 		Aliases:   []string{"unmount"},
 		Usage:     "upload what is left, then unmount",
 		ArgsUsage: "MOUNTPOINT",
-		Description: "Returns when the daemon has ended. If uploads remain at --timeout it stays mounted, and the exit\n" +
-			"status is 1. A mount whose daemon was killed is cleaned up.",
+		Description: "Returns when the daemon has ended. If uploads remain at --timeout it stays\n" +
+			"mounted, and the exit status is 1. What a killed daemon left is cleaned up.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "wait `TIME` for uploads (0: as long as it takes)"},
+			timeoutFlag("1m", "wait `TIME` for uploads; 0 means as long as it takes"),
 			&cli.BoolFlag{Name: "force", Usage: "unmount even if uploads remain (the next mount goes on with them) or files are open", DisableDefaultText: true},
 		},
 		Action: func(c *cli.Context) error {
@@ -37,10 +37,16 @@ func umountCommand() *cli.Command {
 	}
 }
 
+func timeoutFlag(value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "timeout", Value: value, Usage: usage}
+}
+
+// timeout is the value of that flag; 0 means none.
 func timeout(c *cli.Context) (time.Duration, error) {
-	d := c.Duration("timeout")
-	if d < 0 {
-		return 0, usagef("--timeout %s: must not be negative", d)
+	p := &parser{c: c}
+	d := p.duration("timeout")
+	if err := p.err(); err != nil {
+		return 0, usageError{err}
 	}
 	return d, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -19,10 +20,14 @@ func versionCommand() *cli.Command {
 			if c.Args().Present() {
 				return usagef("version takes no arguments")
 			}
-			fmt.Fprintf(c.App.Writer, "layoutfs %s (commit %s, %s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			printVersion(c.App.Writer)
 			return nil
 		},
 	}
+}
+
+func printVersion(w io.Writer) {
+	fmt.Fprintf(w, "layoutfs %s (commit %s, %s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // commit is what the program was built from, as the Go toolchain noted it.

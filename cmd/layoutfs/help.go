@@ -1,0 +1,96 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The groups of mount's flags in its help.
+const (
+	groupBucket  = "BUCKET:"
+	groupDisk    = "LOCAL DISK:"
+	groupMount   = "MOUNT:"
+	groupProcess = "PROCESS:"
+)
+
+// groupedHelp is the help of a command with flags in groups, in the order in which they are declared: the
+// library's own sorts them by name.
+const groupedHelp = `NAME:
+   {{template "helpNameTemplate" .}}
+
+USAGE:
+   {{template "usageTemplate" .}}
+
+DESCRIPTION:
+   {{template "descriptionTemplate" .}}
+{{$group := ""}}{{range .VisibleFlags}}{{if ne .GetCategory $group}}{{$group = .GetCategory}}
+{{$group}}
+{{end}}   {{.}}
+{{end}}`
+
+// usageWidth is how many columns the text on a flag may take: beside the longest name it fits a terminal
+// of 80.
+const usageWidth = 46
+
+func helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "show all commands, or the help of one",
+		ArgsUsage: "[COMMAND]",
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return cli.ShowAppHelp(c)
+			}
+			name, err := oneArgument(c, "COMMAND")
+			if err != nil {
+				return err
+			}
+			if c.App.Command(name) == nil {
+				return noSuchCommand(c, name)
+			}
+			return cli.ShowCommandHelp(c, name)
+		},
+	}
+}
+
+// flagText is a flag in a help: its names, and beside them what it does, in lines that fit a terminal.
+func flagText(f cli.Flag) string {
+	flag, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return ""
+	}
+	usage, value := withoutQuotes(flag.GetUsage())
+	if text := strings.Trim(flag.GetDefaultText(), `"`); text != "" && flag.TakesValue() {
+		usage += " (default: " + text + ")"
+	}
+	var names []string
+	for _, name := range flag.Names() {
+		dashes := "--"
+		if len(name) == 1 {
+			dashes = "-"
+		}
+		names = append(names, strings.TrimSpace(dashes+name+" "+value))
+	}
+	return strings.Join(names, ", ") + "\t" + strings.Join(wrapped(usage, usageWidth), "\n   \t")
+}
+
+// withoutQuotes is a usage text without the backquotes around the name of the flag's value, and that name.
+func withoutQuotes(usage string) (text, value string) {
+	before, rest, _ := strings.Cut(usage, "`")
+	value, after, _ := strings.Cut(rest, "`")
+	return before + value + after, value
+}
+
+// wrapped cuts a text between words into lines of at most width bytes, where its words allow that.
+func wrapped(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
+}
