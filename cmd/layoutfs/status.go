@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -71,6 +72,9 @@ func statusPrinter(format string) (printer, error) {
 	}, nil
 }
 
+// templatePlace is where the library says what is wrong: at a line of a file.
+var templatePlace = regexp.MustCompile(`^template: \S+ (executing "[^"]*" at )?`)
+
 // statusTemplate finds out that a template is wrong before there is anything to print.
 func statusTemplate(format string) (*template.Template, error) {
 	if !strings.Contains(format, "{{") {
@@ -81,7 +85,8 @@ func statusTemplate(format string) (*template.Template, error) {
 		err = t.Execute(io.Discard, daemon.Status{})
 	}
 	if err != nil {
-		return nil, usagef("--format: %w; there are %s", err, strings.Join(statusFields(), " "))
+		text := templatePlace.ReplaceAllString(err.Error(), "")
+		return nil, usagef("--format: %s; the fields are %s", text, strings.Join(statusFields(), " "))
 	}
 	return t, nil
 }

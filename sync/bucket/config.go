@@ -59,7 +59,7 @@ func (c Config) Validate() error {
 
 func required(key, value, env string) error {
 	if value == "" {
-		return fmt.Errorf("%s is missing: give %s=... or set $%s", key, key, env)
+		return fmt.Errorf("%s is missing: give --%[1]s, or %[1]s=... in --s3, or set $%[2]s", key, env)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func Parse(csv string, env func(string) (string, bool)) (Config, error) {
 	fields, err := csvvalue.Fields(csv, nil)
 	if err != nil && strings.TrimSpace(csv) != "" { // all of it may come from the environment
 		// The text itself stays out of the error: it may hold a secret.
-		return Config{}, fmt.Errorf("read the CSV of type=s3: %w", err)
+		return Config{}, fmt.Errorf("a quote in the CSV is out of place: put quotes around a whole field, \"KEY=VALUE\", and double those within: %w", err)
 	}
 	var errs []error
 	for i, field := range fields {
