@@ -25,7 +25,7 @@ type Blobs interface {
 }
 
 // Blob is a blob open for reading. If it also has a method PassthroughFd() (int, bool) that answers
-// true, the kernel may read that file itself.
+// true, that file is complete and verified, and the kernel may read it itself.
 type Blob interface {
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	Size() int64

@@ -37,8 +37,13 @@ var (
 )
 
 func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	if writing(flags) {
+	switch {
+	case writing(flags):
 		return n.openRewriter(ctx, flags)
+	case flags&syscall.O_TRUNC != 0:
+		return nil, 0, syscall.EPERM
+	case !n.isForReaders():
+		return nil, 0, syscall.ESTALE
 	}
 	blob, err := n.t.blobs.Open(ctx, n.digestNow())
 	if err != nil {
@@ -46,6 +51,23 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 	}
 	h := &blobHandle{n: n, blob: blob}
 	return h, n.admitReader(ctx, h), 0
+}
+
+// isForReaders says whether a blob may be read through this node. One that is still open for writing has
+// pages in the kernel that a writer may change, so it is not: ESTALE makes the kernel look the name up
+// again, and find a new node.
+func (n *file) isForReaders() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.superseded = n.superseded || n.writers > 0
+	return !n.superseded
+}
+
+// supersede gives a new node to whoever looks the name up next.
+func (n *file) supersede() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.superseded = true
 }
 
 // admitReader decides who reads for a new handle, and counts it. It returns the flags of the open.
@@ -58,12 +80,31 @@ func (n *file) admitReader(ctx context.Context, h *blobHandle) uint32 {
 		return fuse.FOPEN_NOFLUSH
 	}
 	n.modes.others++
-	if n.t.backing.off == "" {
-		// Not through the kernel's cache: that would keep the opens of the complete blob from
-		// passthrough until its pages are dropped.
-		return fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO
+	if _, complete := completeFd(h.blob); complete && n.t.backing.off != "" {
+		return fuse.FOPEN_NOFLUSH | n.cached()
 	}
-	return fuse.FOPEN_NOFLUSH | fuse.FOPEN_KEEP_CACHE
+	// Not through the kernel's cache: that would keep the opens of the complete blob from passthrough until
+	// its pages are dropped, and nobody has verified what is there of an incomplete one.
+	n.unverified = true
+	return fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO
+}
+
+// cached says whether the kernel may keep the pages that it has of a complete blob. It has some of an
+// incomplete one that was mapped, and drops them when nothing else is open. n.mu is held.
+func (n *file) cached() uint32 {
+	if !n.unverified {
+		return fuse.FOPEN_KEEP_CACHE
+	}
+	n.unverified = n.modes.others > 1
+	return 0
+}
+
+// completeFd is the local file of a complete blob.
+func completeFd(b Blob) (fd int, ok bool) {
+	if pt, is := b.(passthrough); is {
+		return pt.PassthroughFd()
+	}
+	return -1, false
 }
 
 // backed says whether the kernel is to read a blob itself, and makes sure that modes.id is registered
@@ -72,11 +113,10 @@ func (n *file) backed(blob Blob) bool {
 	if n.modes.backed > 0 {
 		return true
 	}
-	pt, ok := blob.(passthrough)
-	if !ok || n.modes.others > 0 || n.t.backing.off != "" {
+	if n.modes.others > 0 || n.t.backing.off != "" {
 		return false
 	}
-	fd, ok := pt.PassthroughFd()
+	fd, ok := completeFd(blob)
 	if !ok {
 		return false
 	}

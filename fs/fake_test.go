@@ -34,6 +34,8 @@ type fakeBlobs struct {
 
 	mu       sync.Mutex // guards following
 	size     map[digest.Digest]int64
+	opened   int        // and not closed
+	closed   *sync.Cond // told when there are fewer
 	onCommit func(path string, d digest.Digest) error
 	onRead   func(ctx context.Context) error
 }
@@ -43,7 +45,26 @@ func newFakeBlobs(t *testing.T, dir string) *fakeBlobs {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}}
+	b := &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}}
+	b.closed = sync.NewCond(&b.mu)
+	return b
+}
+
+// count notes that blobs were opened or closed.
+func (b *fakeBlobs) count(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opened += n
+	b.closed.Broadcast()
+}
+
+// awaitClosed waits until no blob is open.
+func (b *fakeBlobs) awaitClosed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.opened > 0 {
+		b.closed.Wait()
+	}
 }
 
 func (b *fakeBlobs) file(d digest.Digest) string { return filepath.Join(b.dir, d.Encoded()) }
@@ -109,6 +130,7 @@ func (b *fakeBlobs) Open(ctx context.Context, d digest.Digest) (Blob, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.count(1)
 	r := fakeReader{b: b, f: f, size: size}
 	if b.partial.Load() {
 		return &r, nil
@@ -187,8 +209,12 @@ func (r *fakeReader) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 	return r.f.ReadAt(p, off)
 }
 
-func (r *fakeReader) Size() int64  { return r.size }
-func (r *fakeReader) Close() error { return r.f.Close() }
+func (r *fakeReader) Size() int64 { return r.size }
+
+func (r *fakeReader) Close() error {
+	r.b.count(-1)
+	return r.f.Close()
+}
 
 type fakeFile struct{ fakeReader }
 

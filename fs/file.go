@@ -28,7 +28,8 @@ type file struct {
 	times      times         // of a blob, as far as they were given
 	writers    int           // handles open for writing scratch
 	modes      modes
-	superseded bool // the next lookup of its name is to find another node
+	unverified bool // the kernel may have pages of a blob that was incomplete
+	superseded bool // the next lookup of its name is to find another node; this one is not opened any more
 }
 
 var (
@@ -42,8 +43,11 @@ func newScratch(t *tree, in folder, name string) *file {
 	return &file{t: t, at: place{in: in, name: name}}
 }
 
-func newBlob(t *tree, in folder, d digest.Digest, size int64) *file {
-	return &file{t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}}, digest: d, size: size}
+func newBlob(t *tree, in folder, d digest.Digest, size int64, given times) *file {
+	return &file{
+		t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}},
+		digest: d, size: size, times: given,
+	}
 }
 
 // isScratch says whether the node stands for a scratch file that is still there.
@@ -58,6 +62,16 @@ func (n *file) shows(d digest.Digest) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.digest == d && !n.superseded && n.draft.gate.now() != open
+}
+
+// timesOf returns the times that a blob was given.
+func (n *file) timesOf(d digest.Digest) times {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.digest != d {
+		return times{}
+	}
+	return n.times
 }
 
 // what names the file in messages.
@@ -76,6 +90,9 @@ func (n *file) Getattr(_ context.Context, f fusefs.FileHandle, out *fuse.AttrOut
 	if n.draft.gate.now() != open {
 		out.SetTimeout(blobTTL)
 		n.fillBlob(&out.Attr)
+		if r, ok := f.(*rewriter); ok {
+			return r.fill(&out.Attr)
+		}
 		return 0
 	}
 	out.SetTimeout(scratchTTL)
@@ -146,7 +163,7 @@ func (n *file) truncate(ctx context.Context, f fusefs.FileHandle, size int64) sy
 	}
 	defer n.draft.gate.leave()
 	n.draft.truncated(size)
-	if h, ok := f.(*scratchHandle); ok {
+	if h, ok := f.(*scratchHandle); ok && h.writes {
 		return errnoOf(ctx, h.f.Truncate(size))
 	}
 	return errnoOf(ctx, n.t.at(&n.at, func(path string) error {

@@ -103,13 +103,16 @@ func (g *gate) wait(ctx context.Context) (phase, error) {
 }
 
 // commit hands the content over with the gate closed. It goes on when the client is interrupted, which
-// a Go program is all the time. It answers false where there was nothing left to commit.
+// a Go program is all the time. It answers false where there was nothing left to commit. A panic opens
+// the gate, too: it ends one request, and not the file.
 func (g *gate) commit(ctx context.Context, handOver func(context.Context) error) (bool, error) {
 	closed, err := g.close(ctx)
 	if err != nil || !closed {
 		return false, err
 	}
+	ok := false
+	defer func() { g.finish(ok) }()
 	err = handOver(context.WithoutCancel(ctx))
-	g.finish(err == nil)
+	ok = err == nil
 	return true, err
 }

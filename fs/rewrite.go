@@ -33,21 +33,14 @@ var (
 	_ fusefs.FileReleaser = (*rewriter)(nil)
 )
 
-// openRewriter opens a blob for writing. While the kernel reads it from its backing file, no other open
-// of the node is possible: ESTALE makes the kernel look the name up again, and find a new node.
+// openRewriter opens a blob for writing.
 func (n *file) openRewriter(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	n.mu.Lock()
-	if n.modes.backed > 0 {
-		n.superseded = true
-		n.mu.Unlock()
+	if !n.takeForRewriter() {
 		return nil, 0, syscall.ESTALE
 	}
-	n.modes.others++
-	d := n.digest
-	n.mu.Unlock()
 	r := &rewriter{n: n}
 	if flags&syscall.O_ACCMODE == syscall.O_RDWR {
-		blob, err := n.t.blobs.Open(ctx, d)
+		blob, err := n.t.blobs.Open(ctx, n.digestNow())
 		if err != nil {
 			n.endReader(false)
 			return nil, 0, n.t.fail(ctx, "open", n, err)
@@ -55,6 +48,34 @@ func (n *file) openRewriter(ctx context.Context, flags uint32) (fusefs.FileHandl
 		r.blob = blob
 	}
 	return r, fuse.FOPEN_DIRECT_IO, n.cut(ctx, r, flags)
+}
+
+// takeForRewriter makes the node that of one rewriter alone: the kernel has one length and one set of
+// pages for a node, and who reads the blob is to see neither of what is written anew. If there are
+// others already the answer is no, and ESTALE makes the kernel look the name up again, and find a new
+// node.
+func (n *file) takeForRewriter() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	free := !n.superseded && n.writers == 0 && n.modes.others == 0 && n.modes.backed == 0
+	n.superseded = true
+	if free {
+		n.modes.others++
+	}
+	return free
+}
+
+// fill tells the length of what is written anew, if there is any.
+func (r *rewriter) fill(a *fuse.Attr) syscall.Errno {
+	f := r.begun()
+	if f == nil {
+		return 0
+	}
+	info, err := f.Stat()
+	if err == nil {
+		a.Size = uint64(info.Size())
+	}
+	return r.n.t.fail(context.Background(), "stat", r.n, err)
 }
 
 // begun returns the file that is written anew, if there is one.

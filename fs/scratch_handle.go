@@ -63,6 +63,7 @@ func (h *scratchHandle) Write(ctx context.Context, data []byte, off int64) (uint
 		return 0, errnoOf(ctx, err)
 	}
 	if !inside {
+		h.n.supersede() // the kernel may have the refused bytes in pages of the node
 		return 0, syscall.EPERM
 	}
 	defer h.n.draft.gate.leave()

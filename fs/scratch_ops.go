@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -69,13 +70,17 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 		if err != nil {
 			return err
 		}
+		if err := f.Chmod(localMode(mode&^d.t.umask, 0o600)); err != nil { // the umask of this process is not the client's
+			return errors.Join(err, f.Close())
+		}
 		h = newScratchHandle(n, f, flags)
-		return f.Chmod(localMode(mode&^d.t.umask, 0o600)) // the umask of this process is not the client's
+		return nil
 	})
 	if err != nil {
 		return nil, nil, 0, d.t.fail(ctx, "create", d.self, err)
 	}
 	if errno := h.fill(&out.Attr); errno != 0 {
+		_ = h.Release(ctx) // the kernel does not release what it did not get
 		return nil, nil, 0, errno
 	}
 	out.SetAttrTimeout(scratchTTL)
