@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/debuglogger"
@@ -107,7 +108,7 @@ func serve(ctx context.Context, o order, ready func(addr string)) error {
 	if err := dir.prepare(o.Bucket); err != nil {
 		return err
 	}
-	be, err := backend(dir)
+	be, err := store(dir)
 	if err != nil {
 		return err
 	}
@@ -135,19 +136,23 @@ func lock(ctx context.Context, dir folder) (unlock func(), err error) {
 	return func() { _ = l.Close() }, nil
 }
 
-func backend(dir folder) (*posix.Posix, error) {
-	var store meta.MetadataStorer = meta.XattrMeta{}
+func store(dir folder) (backend.Backend, error) {
+	var metadata meta.MetadataStorer = meta.XattrMeta{}
 	beside, err := dir.needsMeta()
 	if err != nil {
 		return nil, err
 	}
 	if beside {
-		if store, err = meta.NewSideCar(dir.meta()); err != nil {
+		if metadata, err = meta.NewSideCar(dir.meta()); err != nil {
 			return nil, err
 		}
 	}
 	// SideCarDir of the options is left empty: it is only checked, and printed.
-	return posix.New(dir.buckets(), store, posix.PosixOpts{ForceNoObjLockFile: true, CopyObjectThreshold: maxCopy})
+	files, err := posix.New(dir.buckets(), metadata, posix.PosixOpts{ForceNoObjLockFile: true, CopyObjectThreshold: maxCopy})
+	if err != nil {
+		return nil, err
+	}
+	return leaves{files}, nil
 }
 
 func gateway(o order, addr string, listening func()) *embedgw.Config {

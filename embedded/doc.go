@@ -9,11 +9,12 @@
 //
 // The folder can be moved and copied while nothing serves it; all within is relative:
 //
-//	buckets/BUCKET/KEY         the objects, as plain files; a folder made by hand is a bucket
+//	buckets/BUCKET/KEY!        the objects, as plain files; a folder made by hand is a bucket
 //	buckets/BUCKET/.sgwtmp/    uploads in parts that are under way
 //	meta/                      metadata of objects, only if the file system has no extended attributes
 //	credentials.json           the keys, readable by the owner only
 //	lock                       one server per folder
 //
-// Because keys are paths, the objects "a" and "a/b" cannot both exist, as in versitygw itself.
+// Keys are paths. The mark at the end of an object's file tells it from a folder, so that the objects "a"
+// and "a/b" can both exist; with versitygw itself they cannot.
 package embedded
