@@ -131,10 +131,14 @@ func TestShareOfAFileSystem(t *testing.T) {
 
 func TestReadyPrintsFlagsForAShell(t *testing.T) {
 	c := validConfig()
-	c.Bucket.Mode, c.Bucket.IgnoreError = "max", true
+	c.Bucket.Export.Mode, c.Bucket.Export.IgnoreError = "max", true
 	r := c.ready(1, CacheStatus{})
 	if r.CacheTo != "type=local,dest=/mnt/cache,mode=max,ignore-error=true" || r.CacheFrom != "type=local,src=/mnt/cache" {
 		t.Errorf("got %+v", r)
+	}
+	c.Bucket.Export.Compression, c.Bucket.Export.CompressionLevel, c.Bucket.Export.ForceCompression = "zstd", "9", true
+	if r := c.ready(1, CacheStatus{}); r.CacheTo != "type=local,dest=/mnt/cache,mode=max,ignore-error=true,compression=zstd,compression-level=9,force-compression=true" {
+		t.Errorf("got %s", r.CacheTo)
 	}
 	c.Mountpoint = "/mnt/it's, here"
 	if r := c.ready(1, CacheStatus{}); r.CacheFrom != `'type=local,"src=/mnt/it'\''s, here"'` {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/csv"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -26,14 +25,7 @@ func (c Config) ready(pid int, cache CacheStatus) Ready {
 	if c.ReadOnly {
 		return r
 	}
-	fields := []string{"type=local", "dest=" + c.Mountpoint}
-	if c.Bucket.Mode != "" {
-		fields = append(fields, "mode="+c.Bucket.Mode)
-	}
-	if c.Bucket.IgnoreError {
-		fields = append(fields, "ignore-error="+strconv.FormatBool(c.Bucket.IgnoreError))
-	}
-	r.CacheTo = cacheFlag(fields...)
+	r.CacheTo = cacheFlag(append([]string{"type=local", "dest=" + c.Mountpoint}, c.Bucket.Export.Fields()...)...)
 	return r
 }
 

@@ -23,7 +23,7 @@ type BlobBucket interface {
 // NameBucket is the half of the bucket that holds names.
 type NameBucket interface {
 	GetName(ctx context.Context, name string) (bucket.Name, error)
-	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) (bucket.Version, error)
+	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error
 	DeleteName(ctx context.Context, name string) error
 	ListNames(ctx context.Context, prefix string) iter.Seq2[bucket.NameEntry, error]
 }

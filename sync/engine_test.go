@@ -89,7 +89,7 @@ func TestCacheOfTypeS3IsSynthesised(t *testing.T) {
 	for _, l := range c.layers {
 		b.put(l)
 	}
-	_, err = b.PutName(t.Context(), "buildkit", body, nil)
+	err = b.PutName(t.Context(), "buildkit", body, nil)
 	must(t, err)
 
 	h := newHost(t, b, nil)
@@ -567,7 +567,7 @@ func TestEveryHostSeesWhatWasPublished(t *testing.T) {
 	if two.shownTags("")["latest"] != c2.desc.Digest {
 		t.Error("the other host sees the old version")
 	}
-	_, err := b.PutName(t.Context(), "buildkit", []byte("not json"), nil)
+	err := b.PutName(t.Context(), "buildkit", []byte("not json"), nil)
 	must(t, err)
 	if got := two.shownTags(""); len(got) != 0 || two.Status().Broken["buildkit"] == "" {
 		t.Errorf("a name that cannot be read: shown %v, broken %v", got, two.Status().Broken)
@@ -575,6 +575,49 @@ func TestEveryHostSeesWhatWasPublished(t *testing.T) {
 	must(t, b.DeleteName(t.Context(), "buildkit"))
 	if got := two.Status().Names; len(two.shownTags("")) != 0 || two.Status().Names != 0 {
 		t.Errorf("a deleted name is still known: %d", got)
+	}
+}
+
+// TestAPublicationIsOneRequest is what the update of index.json costs, under a lock that other builds find
+// taken.
+func TestAPublicationIsOneRequest(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	c := newCache(t, random(10, 1))
+	must(t, h.export("", "first", c))
+	before := h.guard.requests.Load()
+	empty, err := renderIndex(nil)
+	must(t, err)
+	d := c.desc
+	d.Annotations = map[string]string{ocispec.AnnotationRefName: "second"}
+	after := mustJSON(t, ocispec.Index{Manifests: []ocispec.Descriptor{d}})
+	must(t, h.Publish(t.Context(), "", empty, after))
+	if n := h.guard.requests.Load() - before; n != 1 || b.count("putname") != 2 {
+		t.Errorf("%d requests, of them %d for names", n, b.count("putname")-1)
+	}
+}
+
+// TestNameIsReadAgainAfterItsPublication: another host may write the name within the same second, with the
+// same body, and a listing shows no difference.
+func TestNameIsReadAgainAfterItsPublication(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	m := mustJSON(t, ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.DescriptorEmptyJSON})
+	h.mustWrite([]byte("{}"))
+	ours := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: h.mustWrite(m), Size: int64(len(m))}
+	must(t, h.tag("", "kept", ours))
+	must(t, h.tag("", "taken", ours))
+	theirs := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("other"), Size: 9}
+	b.mu.Lock()
+	n := b.names["taken"]
+	n.Descriptor = &theirs
+	b.names["taken"] = n
+	b.mu.Unlock()
+	if diff := cmp.Diff(map[string]digest.Digest{"kept": ours.Digest, "taken": theirs.Digest}, h.shownTags("")); diff != "" {
+		t.Error(diff)
+	}
+	if n, ok, err := h.index.Name("kept"); err != nil || !ok || n.Version.LastModified.IsZero() || len(n.Closure) == 0 {
+		t.Errorf("read again: %+v, %v, want a version, and the closure that was known", n, err)
 	}
 }
 

@@ -169,9 +169,9 @@ func (m *memBucket) GetName(ctx context.Context, name string) (bucket.Name, erro
 	return n, nil
 }
 
-func (m *memBucket) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) (bucket.Version, error) {
+func (m *memBucket) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
 	if err := m.request(ctx, "putname", name); err != nil {
-		return bucket.Version{}, err
+		return err
 	}
 	sum := md5.Sum(body)
 	v := bucket.Version{ETag: hex.EncodeToString(sum[:]), LastModified: time.Now(), Size: int64(len(body))}
@@ -180,7 +180,7 @@ func (m *memBucket) PutName(ctx context.Context, name string, body []byte, d *oc
 	m.names[name] = bucket.Name{
 		NameEntry: bucket.NameEntry{Name: name, Version: v}, Body: bytes.Clone(body), Descriptor: d,
 	}
-	return v, nil
+	return nil
 }
 
 func (m *memBucket) DeleteName(ctx context.Context, name string) error {

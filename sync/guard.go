@@ -124,8 +124,9 @@ func (g *guard) GetName(ctx context.Context, name string) (bucket.Name, error) {
 	return asked(ctx, g, func() (bucket.Name, error) { return g.names.GetName(ctx, name) })
 }
 
-func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) (bucket.Version, error) {
-	return asked(ctx, g, func() (bucket.Version, error) { return g.names.PutName(ctx, name, body, d) })
+func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
+	_, err := asked(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.PutName(ctx, name, body, d) })
+	return err
 }
 
 func (g *guard) DeleteName(ctx context.Context, name string) error {

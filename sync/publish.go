@@ -48,7 +48,8 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 	return e.publish(ctx, name, stored(c.desc))
 }
 
-// publish writes a name object, when the closure of its descriptor is in the bucket.
+// publish writes a name object, when the closure of its descriptor is in the bucket. Which version that
+// made is not known: the next listing shows the name as changed, and it is read.
 func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descriptor) error {
 	b, err := e.readBlob(ctx, desc)
 	if err != nil {
@@ -68,13 +69,12 @@ func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descript
 	if err != nil {
 		return fmt.Errorf("publish name %q: %w", name, err)
 	}
-	v, err := e.guard.PutName(ctx, name, body, &desc)
-	if err != nil {
+	if err := e.guard.PutName(ctx, name, body, &desc); err != nil {
 		return fmt.Errorf("publish name %q: %w", name, err)
 	}
 	e.published.Add(1)
 	e.log.Info("name published", "name", name, "manifest", desc.Digest, "blobs", len(closure))
-	return e.learn(index.Name{Name: name, Version: index.Version(v), Descriptor: desc, Closure: closure})
+	return e.learn(index.Name{Name: name, Descriptor: desc, Closure: closure})
 }
 
 // closureOf is walk for whatever an index.json may name: what is no manifest is its own closure.

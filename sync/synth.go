@@ -21,6 +21,10 @@ func (e *Engine) understand(obj bucket.Name) (index.Name, error) {
 	n := index.Name{Name: obj.Name, Version: index.Version(obj.Version)}
 	if obj.Descriptor != nil {
 		n.Descriptor = *obj.Descriptor
+		// Most names that are read again say what they said.
+		if old, ok, err := e.index.Name(obj.Name); err == nil && ok && !old.Synthetic && old.Descriptor.Digest == n.Descriptor.Digest {
+			n.Closure = old.Closure
+		}
 		return n, checkDescriptor(n.Descriptor)
 	}
 	layout, err := cacheconfig.Import(obj.Body)

@@ -31,15 +31,16 @@ func (c *Client) adviceOnAnswer(err error) string {
 		return "the session token does not fit the access key: check session_token, " + where + said
 	case "RequestTimeTooSkewed":
 		return "the clocks of this machine and of the server differ too much: set this machine's clock" + said
-	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "MovedPermanently":
+	case "PermanentRedirect", "TemporaryRedirect", "Redirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "MovedPermanently":
 		return c.adviceOnRegion(err) + said
 	case "SlowDown", "ServiceUnavailable", "InternalError":
 		return "the server has trouble, not you: try again later" + said
 	}
 	switch status := statusOf(err); {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return "the credentials are valid but may not list the bucket: allow them s3:ListBucket on the bucket, and " +
-			"s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects" + said
+		actions := c.config.Actions()
+		return "the credentials are valid but may not list the bucket: allow them " + namesOf(actions, true) + " on the bucket, and " +
+			namesOf(actions, false) + " on its objects (to read only, s3:GetObject)" + said
 	case status >= 500:
 		return "the server has trouble, not you: try again later" + said
 	}
@@ -52,26 +53,35 @@ const where = "or the environment and the profile that the AWS SDK reads"
 // expecting finds the right region where only the text has it.
 var expecting = regexp.MustCompile(`expecting ['"]([a-z0-9-]+)['"]`)
 
+// adviceOnRegion is for an answer that sends us elsewhere. The SDK does not follow: the signature is of one
+// region.
 func (c *Client) adviceOnRegion(err error) string {
-	region := ""
+	region, address := "", ""
 	if re, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		region = re.Response.Header.Get("X-Amz-Bucket-Region")
+		address = re.Response.Header.Get("Location")
 	}
 	if m := expecting.FindStringSubmatch(describe(err)); m != nil && region == "" {
 		region = m[1]
 	}
-	if region == "" {
-		return "the bucket is not in region " + c.config.Region + ": correct region="
+	switch {
+	case region != "" && region != c.config.Region:
+		return "the bucket is in region " + region + ", not in " + c.config.Region + ": set region=" + region
+	case address != "":
+		return "the server sends us to " + redactURL(address) + ": correct region= or endpoint_url="
 	}
-	return "the bucket is in region " + region + ", not in " + c.config.Region + ": set region=" + region
+	return "the bucket is not in region " + c.config.Region + ", or not at this address: correct region= or endpoint_url="
 }
 
 // adviceOnSilence is for an error without an answer.
 func (c *Client) adviceOnSilence(ctx context.Context, err error) string {
 	said := " (" + describe(err) + ")"
 	dns, noHost := errors.AsType[*net.DNSError](err)
+	op, isOp := errors.AsType[*net.OpError](err)
 	_, badCert := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case isOp && op.Op == "proxyconnect":
+		return "the proxy of $HTTPS_PROXY or $HTTP_PROXY does not answer: correct it, or name the server in $NO_PROXY" + said
 	case noHost && c.config.EndpointURL != "" && !c.config.UsePathStyle:
 		return "the name " + dns.Name + " is not found: correct endpoint_url, or set use_path_style=true if the server has no name for each bucket" + said
 	case noHost:
@@ -79,12 +89,12 @@ func (c *Client) adviceOnSilence(ctx context.Context, err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: start the server, or correct endpoint_url" + said
 	case badCert:
-		return "its TLS certificate is not trusted: name the right authority in $AWS_CA_BUNDLE, or correct endpoint_url" + said
+		return "its TLS certificate is not trusted: name a file with the right authority in ca_bundle or $AWS_CA_BUNDLE, or correct endpoint_url" + said
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS: use http:// in endpoint_url, or the port that does" + said
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "no answer within " + c.checkWithin.String() + ": check endpoint_url, the network, a firewall, a proxy"
-	case kindOf(ctx, err) == ErrUnreachable:
+	case errors.Is(kindOf(ctx, err), ErrUnreachable):
 		return "no answer: check endpoint_url, the network, a firewall, a proxy" + said
 	}
 	return describe(err)

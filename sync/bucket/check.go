@@ -40,8 +40,7 @@ func (c *Client) checkList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Any XML, and much HTML, reads as an empty listing; only a real one says of which bucket it is.
-	if out.Name == nil {
+	if out.Name == nil { // as for every listing, with what the answer is in its place
 		return fmt.Errorf("%w (its type is %q)", errNotS3, contentType(out.ResultMetadata))
 	}
 	return nil
@@ -68,7 +67,7 @@ func (c *Client) advice(ctx context.Context, err error) string {
 	switch {
 	case credentialsMissing(err):
 		return "no AWS credentials found: give access_key_id and secret_access_key, set $AWS_ACCESS_KEY_ID and " +
-			"$AWS_SECRET_ACCESS_KEY, choose a profile with $AWS_PROFILE, or give the machine a role (" + describe(err) + ")"
+			"$AWS_SECRET_ACCESS_KEY, choose a profile with profile or $AWS_PROFILE, give the machine a role, or set no_sign_request=true for a public bucket (" + describe(err) + ")"
 	case isNotS3(err):
 		return "something answers there, but not as S3 does: endpoint_url must be that of the S3 API, not of a console or a website (" + describe(err) + ")"
 	case statusOf(err) != 0:
@@ -87,7 +86,7 @@ func isNotS3(err error) bool {
 		return false
 	}
 	h := re.Response.Header
-	// S3 names another region without a Location; who sends a browser elsewhere has one.
-	elsewhere := h.Get("Location") != "" && h.Get("X-Amz-Bucket-Region") == ""
+	// S3 says who it is where it sends a client elsewhere; who sends a browser has a Location alone.
+	elsewhere := h.Get("Location") != "" && h.Get("X-Amz-Bucket-Region") == "" && h.Get("X-Amz-Request-Id") == ""
 	return codeOf(err) == "" || elsewhere || strings.Contains(h.Get("Content-Type"), "text/html")
 }

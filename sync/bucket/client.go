@@ -1,18 +1,13 @@
 package bucket
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/logging"
-	"github.com/aws/smithy-go/middleware"
 )
 
 // Options of Open. The zero value is good.
@@ -30,6 +25,10 @@ type Options struct {
 	// PartSize is what a larger blob is cut into, and the largest that goes up in one request, in
 	// bytes; 0: 16 MiB, less than 5 MiB is refused by S3.
 	PartSize int64
+	// PageSize is how many objects a listing asks for at once, at most; 0: as many as the server gives.
+	PageSize int32
+
+	walkEvery time.Duration // how often the credentials' chain is walked anew at most; 0: walkEvery
 }
 
 // Client talks to one bucket. It is safe for concurrent use, and has nothing to close.
@@ -40,6 +39,7 @@ type Client struct {
 	uploads chan struct{} // a token for each request that carries a blob's bytes up
 	part    int64         // bytes
 	maxCopy int64         // bytes that one CopyObject takes: 5 GiB, less in tests
+	page    int32         // objects; 0: the server's choice
 
 	checkWithin time.Duration // how long a person waits for Check at most; less in tests
 }
@@ -58,66 +58,21 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	log = log.With(slog.Any("bucket", c))
-	cfg, err := awsconfig.LoadDefaultConfig(ctx,
-		awsconfig.WithLogger(sdkLog{log}),
-		awsconfig.WithRegion(c.Region),
-		awsconfig.WithHTTPClient(httpClient(o)),
-		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
-		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
-	)
+	cfg, err := loadSDK(ctx, c, o, log)
 	if err != nil {
-		return nil, fmt.Errorf("load the configuration of the AWS SDK: %w", err)
-	}
-	part := o.PartSize
-	if part == 0 {
-		part = 16 << 20
+		return nil, err
 	}
 	return &Client{
-		s3:      s3.NewFromConfig(cfg, c.apply, markCredentials, o.apply(cfg.HTTPClient)),
+		s3:      s3.NewFromConfig(cfg, c.apply, c.addHeaders, c.credentials(cfg, o, log), o.apply(cfg.HTTPClient, c.Limits), waitAsAsked),
 		config:  c,
 		log:     log,
 		uploads: make(chan struct{}, c.UploadParallelism*partsPerBlob),
-		part:    part,
+		part:    cmp.Or(o.PartSize, 16<<20),
 		maxCopy: maxCopySize,
+		page:    o.PageSize,
 
 		checkWithin: 10 * time.Second,
 	}, nil
-}
-
-// apply is what type=s3 makes of its parameters.
-func (c Config) apply(o *s3.Options) {
-	if c.AccessKeyID != "" {
-		o.Credentials = credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken)
-	}
-	if c.EndpointURL != "" {
-		o.UsePathStyle = c.UsePathStyle
-		o.BaseEndpoint = aws.String(c.EndpointURL)
-	}
-	if c.RetryMode != "" {
-		o.RetryMode = aws.RetryMode(c.RetryMode)
-	}
-	if c.RetryMaxAttempts > 0 {
-		o.RetryMaxAttempts = c.RetryMaxAttempts
-	}
-	if c.DisableAcceptEncoding {
-		// Google's front end changes Accept-Encoding after it was signed: keep it out of the signature.
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			_, err := stack.Finalize.Remove("DisableAcceptEncodingGzip")
-			return err
-		})
-	}
-}
-
-// apply puts the transport and the deadlines in the place of built, which the SDK has by now given what
-// its own configuration says (a CA bundle).
-func (o Options) apply(built aws.HTTPClient) func(*s3.Options) {
-	return func(so *s3.Options) {
-		rt := o.Transport
-		if b, ok := built.(interface{ GetTransport() *http.Transport }); ok && rt == nil {
-			rt = b.GetTransport()
-		}
-		so.HTTPClient = guarded(rt, o)
-	}
 }
 
 // Config is what the client was opened with.
@@ -134,15 +89,3 @@ func (c *Client) acquire(ctx context.Context) error {
 }
 
 func (c *Client) release() { <-c.uploads }
-
-// sdkLog is where the SDK writes what it else writes to standard error.
-type sdkLog struct{ log *slog.Logger }
-
-// Logf implements logging.Logger.
-func (l sdkLog) Logf(level logging.Classification, format string, args ...any) {
-	to := l.log.Debug
-	if level == logging.Warn {
-		to = l.log.Warn
-	}
-	to("AWS SDK", "says", fmt.Sprintf(format, args...))
-}

@@ -1,17 +1,15 @@
 package bucket
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
 
-// Config is a bucket and how to reach it: the parameters of BuildKit's type=s3. Begin with Default, or
-// Parse: the zero value has empty prefixes, which are another bucket layout than BuildKit's default.
+// Config is a bucket and how to reach it: the parameters of BuildKit's type=s3, and in groups of their own
+// what type=s3 has no parameters for. Begin with Default, or Parse: the zero value has empty prefixes,
+// which are another bucket layout than BuildKit's default.
 type Config struct {
 	Bucket, Region                             string
 	Prefix, BlobsPrefix, ManifestsPrefix       string
@@ -24,8 +22,66 @@ type Config struct {
 	RetryMode                                  string // standard, adaptive, or empty: what the SDK's configuration says
 	RetryMaxAttempts                           int    // 0: what the SDK's configuration says
 	DisableAcceptEncoding                      bool   // for GCS, which rewrites a header that is signed
-	Mode                                       string // min or max: printed, not used
-	IgnoreError                                bool   // printed
+
+	Export  Export
+	Access  Access
+	Storage Storage
+	Network Network
+	Limits  Limits
+}
+
+// Export is what concerns the builder, not the bucket: it is printed for --cache-to type=local, not used.
+type Export struct {
+	Mode             string // min or max
+	IgnoreError      bool
+	Compression      string // uncompressed, gzip, estargz, zstd, or empty: BuildKit's default
+	CompressionLevel string // an integer, or empty
+	ForceCompression bool
+}
+
+// Fields are e as KEY=VALUE of a CSV, without what is the default.
+func (e Export) Fields() []string {
+	var fields []string
+	add := func(given bool, key, value string) {
+		if given {
+			fields = append(fields, key+"="+value)
+		}
+	}
+	add(e.Mode != "", "mode", e.Mode)
+	add(e.IgnoreError, "ignore-error", "true")
+	add(e.Compression != "", "compression", e.Compression)
+	add(e.CompressionLevel != "", "compression-level", e.CompressionLevel)
+	add(e.ForceCompression, "force-compression", "true")
+	return fields
+}
+
+// Access is as whom requests are made, besides static keys.
+type Access struct {
+	Profile             string // of the SDK's configuration files; empty: $AWS_PROFILE
+	NoSignRequest       bool   // no credentials at all, for a public bucket
+	RequestPayer        string // requester, or empty; on every request
+	ExpectedBucketOwner string // the account that the bucket must belong to, or empty; on every request
+}
+
+// Storage is how objects are kept; it goes with every request that makes one. Empty: as the bucket has it.
+type Storage struct {
+	SSE         string // server-side encryption: AES256, aws:kms or aws:kms:dsse
+	SSEKMSKeyID string // the key of aws:kms; empty: the account's default
+	Class       string // STANDARD, STANDARD_IA, INTELLIGENT_TIERING, ... or what the server has
+	ACL         string // a canned one, such as bucket-owner-full-control
+}
+
+// Network is the way to the server. Proxies come from $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY.
+type Network struct {
+	CABundle   string // a file with the authorities to trust, PEM, absolute; empty: $AWS_CA_BUNDLE, or the system's
+	Dualstack  bool   // IPv6 too; only with AWS
+	Accelerate bool   // S3 Transfer Acceleration; only with AWS
+}
+
+// Limits are of all requests of a client together; 0: none.
+type Limits struct {
+	Upload, Download int64 // bytes of bodies per second
+	Requests         int   // per second
 }
 
 // Default is what type=s3 assumes of everything that is not given.
@@ -36,80 +92,8 @@ func Default() Config {
 		Names:             []string{"buildkit"},
 		TouchRefresh:      24 * time.Hour,
 		UploadParallelism: 4,
-		Mode:              "min",
+		Export:            Export{Mode: "min"},
 	}
-}
-
-// Validate reports everything that is wrong with c at once, each by the name of its parameter. Parse
-// and Open call it.
-func (c Config) Validate() error {
-	return errors.Join(
-		required("bucket", c.Bucket, envBucket),
-		required("region", c.Region, envRegion),
-		c.validateCredentials(),
-		c.validateEndpoint(),
-		c.validateNames(),
-		oneOf("retry_mode", c.RetryMode, "", "standard", "adaptive"),
-		oneOf("mode", c.Mode, "", "min", "max"),
-		atLeast("upload_parallelism", c.UploadParallelism, 1),
-		atLeast("retry_max_attempts", c.RetryMaxAttempts, 0),
-		atLeast("touch_refresh", c.TouchRefresh, 0),
-	)
-}
-
-func required(key, value, env string) error {
-	if value == "" {
-		return fmt.Errorf("%s is missing: give --%[1]s, or %[1]s=... in --s3, or set $%[2]s", key, env)
-	}
-	return nil
-}
-
-func oneOf(key, value string, allowed ...string) error {
-	if slices.Contains(allowed, value) {
-		return nil
-	}
-	return fmt.Errorf("%s=%s: must be %s", key, value, strings.Join(allowed[1:], " or "))
-}
-
-func atLeast[T int | time.Duration](key string, value, low T) error {
-	if value < low {
-		return fmt.Errorf("%s=%v: must be at least %v", key, value, low)
-	}
-	return nil
-}
-
-func (c Config) validateCredentials() error {
-	switch {
-	case c.AccessKeyID != "" && c.SecretAccessKey == "":
-		return errors.New("access_key_id is given without secret_access_key")
-	case c.AccessKeyID == "" && c.SecretAccessKey != "":
-		return errors.New("secret_access_key is given without access_key_id")
-	case c.AccessKeyID == "" && c.SessionToken != "":
-		return errors.New("session_token is given without access_key_id and secret_access_key")
-	}
-	return nil
-}
-
-func (c Config) validateEndpoint() error {
-	if c.EndpointURL == "" {
-		return nil
-	}
-	u, err := url.Parse(c.EndpointURL)
-	if err != nil {
-		// url.Error repeats the text, and a password may stand in it.
-		return errors.New("endpoint_url is no URL")
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return fmt.Errorf("endpoint_url=%s: must be http://HOST[:PORT] or https://HOST[:PORT]", u.Redacted())
-	}
-	return nil
-}
-
-func (c Config) validateNames() error {
-	if len(c.Names) == 0 || slices.Contains(c.Names, "") {
-		return fmt.Errorf("name=%s: a name is empty", strings.Join(c.Names, ";"))
-	}
-	return nil
 }
 
 // String is c for people, without its secrets.
@@ -135,8 +119,21 @@ func (c Config) LogValue() slog.Value {
 		slog.String("name", strings.Join(c.Names, ";")),
 		slog.String("endpoint_url", redactURL(c.EndpointURL)),
 		slog.Bool("use_path_style", c.UsePathStyle),
-		slog.Bool("static_credentials", c.AccessKeyID != ""),
+		slog.String("credentials", c.credentialsFrom()),
 	)
+}
+
+// credentialsFrom says where the credentials come from, without them.
+func (c Config) credentialsFrom() string {
+	switch {
+	case c.Access.NoSignRequest:
+		return "none"
+	case c.AccessKeyID != "":
+		return "access_key_id"
+	case c.Access.Profile != "":
+		return "profile " + c.Access.Profile
+	}
+	return "AWS SDK"
 }
 
 // redactURL hides a password in an address that somebody put there.

@@ -55,7 +55,27 @@ func TestParse(t *testing.T) {
 		{csv: "bucket=b,region=r,retry_mode=adaptive,retry_max_attempts=9,disable_accept_encoding=1", want: func(c *bucket.Config) {
 			c.RetryMode, c.RetryMaxAttempts, c.DisableAcceptEncoding = "adaptive", 9, true
 		}},
-		{csv: "bucket=b,region=r,mode=max,ignore-error=true", want: func(c *bucket.Config) { c.Mode, c.IgnoreError = "max", true }},
+		{csv: "bucket=b,region=r,mode=max,ignore-error=true", want: func(c *bucket.Config) {
+			c.Export.Mode, c.Export.IgnoreError = "max", true
+		}},
+		{csv: "bucket=b,region=r,mode=", want: func(c *bucket.Config) { c.Export.Mode = "" }},
+		{csv: "bucket=b,region=r,ignore_error=1,touch-refresh=0", want: func(c *bucket.Config) { c.Export.IgnoreError, c.TouchRefresh = true, 0 }},
+		{csv: "bucket=b,region=r,compression=zstd,compression-level=19,force-compression=", want: func(c *bucket.Config) {
+			c.Export.Compression, c.Export.CompressionLevel, c.Export.ForceCompression = "zstd", "19", true
+		}},
+		{csv: "bucket=b,region=r,profile=ci,request_payer=requester,expected_bucket_owner=123456789012", want: func(c *bucket.Config) {
+			c.Access = bucket.Access{Profile: "ci", RequestPayer: "requester", ExpectedBucketOwner: "123456789012"}
+		}},
+		{csv: "bucket=b,region=r,no_sign_request=true", want: func(c *bucket.Config) { c.Access.NoSignRequest = true }},
+		{csv: "bucket=b,region=r,sse=aws:kms,sse_kms_key_id=arn:aws:kms:eu-west-1:1:key/x,storage_class=STANDARD_IA,acl=private", want: func(c *bucket.Config) {
+			c.Storage = bucket.Storage{SSE: "aws:kms", SSEKMSKeyID: "arn:aws:kms:eu-west-1:1:key/x", Class: "STANDARD_IA", ACL: "private"}
+		}},
+		{csv: "bucket=b,region=r,ca_bundle=/etc/ca.pem,dualstack=true,accelerate=true", want: func(c *bucket.Config) {
+			c.Network = bucket.Network{CABundle: "/etc/ca.pem", Dualstack: true, Accelerate: true}
+		}},
+		{csv: "bucket=b,region=r,upload_limit=50MB,download_limit=20MiB/s,request_limit=100", want: func(c *bucket.Config) {
+			c.Limits = bucket.Limits{Upload: 50e6, Download: 20 << 20, Requests: 100}
+		}},
 	}
 	for _, tc := range tests {
 		want := base()
@@ -77,7 +97,20 @@ func TestParseErrors(t *testing.T) {
 		{"bucket=b,region=", []string{"region is missing"}},
 		{"type=gha,bucket=b,region=r", []string{"type=gha", "s3"}},
 		{"bucket=b,region=r,regoin=x", []string{`"regoin"`, `"region"`}},
-		{"bucket=b,region=r,compression=zstd", []string{`"compression"`, "blobs_prefix", "use_path_style"}},
+		{"bucket=b,region=r,oci-mediatypes=true", []string{`"oci-mediatypes"`, "blobs_prefix", "use_path_style"}},
+		{"bucket=b,region=r,compression=lzma", []string{"compression=lzma", "zstd"}},
+		{"bucket=b,region=r,compression-level=best", []string{"compression-level=best"}},
+		{"bucket=b,region=r,force-compression=yes please", []string{"force-compression=yes please"}},
+		{"bucket=b,region=r,retry_mode=", []string{"retry_mode=", "standard or adaptive"}},
+		{"bucket=b,region=r,sse=aes", []string{"sse=aes", "AES256"}},
+		{"bucket=b,region=r,sse=AES256,sse_kms_key_id=k", []string{"sse_kms_key_id", "sse=aws:kms"}},
+		{"bucket=b,region=r,storage_class=DEEP_ARCHIVE", []string{"storage_class=DEEP_ARCHIVE", "GLACIER_IR"}},
+		{"bucket=b,region=r,request_payer=me", []string{"request_payer=me", "requester"}},
+		{"bucket=b,region=r,upload_limit=fast", []string{"upload_limit=fast", "50MB"}},
+		{"bucket=b,region=r,download_limit=0", []string{"download_limit=0"}},
+		{"bucket=b,region=r,request_limit=0.5", []string{"request_limit=0.5"}},
+		{"bucket=b,region=r,no_sign_request=true,access_key_id=k,secret_access_key=hush", []string{"no_sign_request and access_key_id"}},
+		{"bucket=b,region=r,dualstack=true,endpoint_url=http://h", []string{"dualstack", "endpoint_url"}},
 		{"bucket=b,region=r,use_path_style", []string{"use_path_style needs a value"}},
 		{"bucket=b,region=r,use_path_style=yes please", []string{"use_path_style=yes please", "true or false"}},
 		{"bucket=b,region=r,ignore-error=", []string{"ignore-error="}},

@@ -13,8 +13,9 @@ import (
 // manifest, as compact JSON.
 const descriptorKey = "oci-descriptor"
 
-// maxMetadata is S3's limit for the keys and values of an object's user metadata together, in bytes.
-const maxMetadata = 2048
+// maxMetadata is S3's limit for the keys and values of an object's user metadata together, in bytes. Some
+// servers (MinIO) count the prefix of the header as well.
+const maxMetadata = 2048 - len("x-amz-meta-")
 
 // encodeDescriptor makes metadata of d: ASCII, because that is all that a header surely carries. A
 // descriptor that does not fit loses its annotations, the largest first (dropped names them): they are

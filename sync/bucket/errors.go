@@ -28,7 +28,7 @@ type opError struct {
 
 func (e *opError) Error() string {
 	text := describe(e.cause)
-	if e.kind == ErrUnreachable {
+	if errors.Is(e.kind, ErrUnreachable) {
 		text = ErrUnreachable.Error() + ": " + text
 	}
 	return e.what + ": " + text

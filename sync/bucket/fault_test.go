@@ -205,6 +205,20 @@ func TestLocalFailure(t *testing.T) {
 	wantUploads(t, c, 0)
 }
 
+// TestWrongBytesAreRefused: a blob that goes up in one request is signed with its digest, and a server that
+// looks at signatures takes no other bytes.
+func TestWrongBytesAreRefused(t *testing.T) {
+	t.Parallel()
+	c := buckettest.Open(t)
+	d := digest.FromString("what the name says")
+	if err := c.PutBlob(t.Context(), d, strings.NewReader("something else..."), 17); err == nil {
+		t.Error("PutBlob of bytes that are not the digest's: no error")
+	}
+	if _, err := c.StatBlob(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("StatBlob after the refused upload: %v, want fs.ErrNotExist", err)
+	}
+}
+
 func wantUploads(t *testing.T, c *bucket.Client, want int) {
 	t.Helper()
 	if n, err := c.Uploads(t.Context()); err != nil || n != want {
@@ -343,26 +357,38 @@ func TestTouchInParts(t *testing.T) {
 	}
 }
 
-// TestVersionIsUnknownWhenUnsure has the HEAD after a PUT fail, or show another writer's object.
-func TestVersionIsUnknownWhenUnsure(t *testing.T) {
+// TestAPublicationIsOneRequest is what an update of index.json costs under the builder's lock.
+func TestAPublicationIsOneRequest(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]*fault{
-		"no answer": {do: func(_ int64, r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodHead {
-				return answer(r, 403, ""), nil
-			}
-			return nil, nil
-		}},
-		"another body": {edit: func(_ int64, r *http.Response) {
-			if r.Request.Method == http.MethodHead {
-				r.Header.Set("ETag", `"other"`)
-			}
-		}},
-	} {
-		c, _, _ := withFault(t, f, bucket.Options{})
-		v, err := c.PutName(t.Context(), "app", []byte("{}"), nil)
-		if err != nil || !v.LastModified.IsZero() || v.ETag == "" || v.ETag == "other" {
-			t.Errorf("%s: PutName = %+v, %v, want our ETag and no LastModified", name, v, err)
+	f := &fault{}
+	c, _, _ := withFault(t, f, bucket.Options{})
+	if err := c.PutName(t.Context(), "app", []byte("{}"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.requests.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestVersionOfAYoungName: an object that is younger than the second that LastModified is exact to may be
+// written again and look the same.
+func TestVersionOfAYoungName(t *testing.T) {
+	t.Parallel()
+	var age atomic.Int64
+	f := &fault{edit: func(_ int64, r *http.Response) {
+		now := time.Now().UTC()
+		r.Header.Set("Date", now.Format(http.TimeFormat))
+		r.Header.Set("Last-Modified", now.Add(-time.Duration(age.Load())).Format(http.TimeFormat))
+	}}
+	c, _, _ := withFault(t, f, bucket.Options{})
+	if err := c.PutName(t.Context(), "app", []byte("{}"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []time.Duration{-time.Minute, 0, time.Second, 3 * time.Second, time.Hour} {
+		age.Store(int64(a))
+		n, err := c.GetName(t.Context(), "app")
+		if known := !n.Version.LastModified.IsZero(); err != nil || known != (a > 2*time.Second) {
+			t.Errorf("written %v ago: version %+v, %v", a, n.Version, err)
 		}
 	}
 }
@@ -375,7 +401,7 @@ func TestLargeNameIsRefused(t *testing.T) {
 		body(r, io.LimitReader(zeros{}, bucket.MaxNameSize+10))
 	}}
 	cfg := buckettest.Start(t)
-	if _, err := buckettest.OpenWith(t, cfg, bucket.Options{}).PutName(t.Context(), "app", []byte("{}"), nil); err != nil {
+	if err := buckettest.OpenWith(t, cfg, bucket.Options{}).PutName(t.Context(), "app", []byte("{}"), nil); err != nil {
 		t.Fatal(err)
 	}
 	_, err := buckettest.OpenWith(t, cfg, bucket.Options{Transport: f}).GetName(t.Context(), "app")

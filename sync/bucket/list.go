@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/url"
@@ -11,7 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// ListBlobs lists the blobs; keys that are no digest are passed over. It ends after its first error.
+// ListBlobs lists the blobs, in no promised order and possibly twice; keys that are no digest are passed
+// over. It ends after its first error, and without one only when everything was listed.
 func (c *Client) ListBlobs(ctx context.Context) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for o, err := range c.list(ctx, c.config.Prefix+c.config.BlobsPrefix) {
@@ -30,15 +32,23 @@ func (c *Client) ListBlobs(ctx context.Context) iter.Seq2[Object, error] {
 	}
 }
 
-// list goes through the objects whose keys begin with prefix, page by page. Keys are asked for in URL
-// encoding, because XML cannot hold all of them.
+// errEndlessListing says that a listing cannot be gone through, which must not pass for its end: what it
+// does not show would be taken for gone.
+var errEndlessListing = errors.New("the server says that there is more to list, but not how to ask for it")
+
+// list goes through the objects whose keys begin with prefix, page by page, in whatever order the server
+// gives them and as often. Keys are asked for in URL encoding, because XML cannot hold all of them.
 func (c *Client) list(ctx context.Context, prefix string) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(c.s3, &s3.ListObjectsV2Input{
-			Bucket: &c.config.Bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl,
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
+		in := &s3.ListObjectsV2Input{Bucket: &c.config.Bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl}
+		if c.page > 0 {
+			in.MaxKeys = &c.page
+		}
+		for more := true; more; {
+			page, err := c.s3.ListObjectsV2(ctx, in)
+			if err == nil {
+				more, err = next(in, page)
+			}
 			if err != nil {
 				yield(types.Object{}, err)
 				return
@@ -50,6 +60,22 @@ func (c *Client) list(ctx context.Context, prefix string) iter.Seq2[types.Object
 			}
 		}
 	}
+}
+
+// next makes in ask for the page after page; false if that is the last.
+func next(in *s3.ListObjectsV2Input, page *s3.ListObjectsV2Output) (more bool, err error) {
+	if page.Name == nil {
+		return false, errNotS3 // any XML, and much HTML, reads as an empty listing
+	}
+	if !aws.ToBool(page.IsTruncated) {
+		return false, nil
+	}
+	token := aws.ToString(page.NextContinuationToken)
+	if token == "" || token == aws.ToString(in.ContinuationToken) {
+		return false, errEndlessListing
+	}
+	in.ContinuationToken = &token
+	return true, nil
 }
 
 // decodedKey undoes the encoding of a listing, if the server did encode.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -19,13 +20,18 @@ import (
 // layer and record; those of large builds have a few megabytes.
 const MaxNameSize = 64 << 20
 
-// Version of a name object. Two of them are equal (==) only if the object was not written in between, or
-// within the same second with the same body: a listing says the same as a reading.
+// Version of a name object. Two of them are equal (==) only if the object was not written in between: a
+// listing says the same as a reading. A version without LastModified is not known, and equals none of a
+// listing.
 type Version struct {
 	ETag         string    // without quotes
 	LastModified time.Time // whole seconds, UTC
 	Size         int64     // bytes
 }
+
+// settling is how old an object must be before its LastModified, which has whole seconds, says which of
+// several writings it is of: two of the same body with other metadata differ in nothing else.
+const settling = 2 * time.Second
 
 // NameEntry is one name of a listing.
 type NameEntry struct {
@@ -40,7 +46,8 @@ type Name struct {
 	Descriptor *ocispec.Descriptor // from the metadata; nil if a type=s3 client wrote it, or it does not parse
 }
 
-// GetName reads a name object; bodies above MaxNameSize are an error.
+// GetName reads a name object; bodies above MaxNameSize are an error. The version of an object that was
+// written within the last 2 s is not known: it may be written again and look the same.
 func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.config.Bucket, Key: aws.String(c.nameKey(name))})
 	if err != nil {
@@ -51,11 +58,11 @@ func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 	if err != nil {
 		return Name{}, c.fail(ctx, err, "read name %q", name)
 	}
-	return Name{
-		NameEntry:  NameEntry{Name: name, Version: version(out.ETag, out.LastModified, int64(len(body)))},
-		Body:       body,
-		Descriptor: decodeDescriptor(out.Metadata),
-	}, nil
+	v := version(out.ETag, out.LastModified, int64(len(body)))
+	if now, ok := awsmiddleware.GetServerTime(out.ResultMetadata); !ok || now.Sub(v.LastModified) < settling {
+		v.LastModified = time.Time{}
+	}
+	return Name{NameEntry: NameEntry{Name: name, Version: v}, Body: body, Descriptor: decodeDescriptor(out.Metadata)}, nil
 }
 
 func readName(out *s3.GetObjectOutput) ([]byte, error) {
@@ -72,36 +79,20 @@ func readName(out *s3.GetObjectOutput) ([]byte, error) {
 	return body, nil
 }
 
-// PutName writes a name object with the descriptor as metadata (nil: none) and returns its new version.
-// The answer to a PUT does not say the new LastModified, so a HEAD follows. If that fails, or shows that
-// somebody else has written meanwhile, the version returned has no LastModified: it equals none of a
-// listing, and the next one shows the name as changed, which is the safe side.
-func (c *Client) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) (Version, error) {
+// PutName writes a name object with the descriptor as metadata (nil: none). It is one request, and its
+// answer does not say the object's LastModified: whoever wants to know the version reads the name.
+func (c *Client) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
 	if name == "" {
-		return Version{}, errors.New("write a name: it is empty")
+		return errors.New("write a name: it is empty")
 	}
 	metadata, err := c.nameMetadata(name, d)
 	if err != nil {
-		return Version{}, fmt.Errorf("write name %q: %w", name, err)
+		return fmt.Errorf("write name %q: %w", name, err)
 	}
-	key := c.nameKey(name)
-	out, err := c.s3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &c.config.Bucket, Key: &key, Metadata: metadata, Body: bytes.NewReader(body),
+	_, err = c.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &c.config.Bucket, Key: aws.String(c.nameKey(name)), Metadata: metadata, Body: bytes.NewReader(body),
 	})
-	if err != nil {
-		return Version{}, c.fail(ctx, err, "write name %q%s", name, nestedHint(err))
-	}
-	written := version(out.ETag, nil, int64(len(body)))
-	head, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &c.config.Bucket, Key: &key})
-	if err != nil {
-		c.log.Debug("the version of a name is not known yet", "name", name, "error", describe(err))
-		return written, nil
-	}
-	seen := version(head.ETag, head.LastModified, aws.ToInt64(head.ContentLength))
-	if seen.ETag != written.ETag || seen.Size != written.Size || head.Metadata[descriptorKey] != metadata[descriptorKey] {
-		return written, nil
-	}
-	return seen, nil
+	return c.fail(ctx, err, "write name %q%s", name, nestedHint(err))
 }
 
 // nestedHint explains what versitygw's codes mean for names.
@@ -137,7 +128,8 @@ func (c *Client) DeleteName(ctx context.Context, name string) error {
 	return c.fail(ctx, err, "delete name %q", name)
 }
 
-// ListNames lists the names that begin with prefix, in no promised order. It ends after its first error.
+// ListNames lists the names that begin with prefix, in no promised order and possibly twice. It ends after
+// its first error, and without one only when everything was listed.
 func (c *Client) ListNames(ctx context.Context, prefix string) iter.Seq2[NameEntry, error] {
 	return func(yield func(NameEntry, error) bool) {
 		for o, err := range c.list(ctx, c.nameKey(prefix)) {

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -73,16 +74,13 @@ type localReader struct{ io.ReaderAt }
 
 func (l localReader) ReadAt(p []byte, off int64) (int, error) {
 	n, err := l.ReaderAt.ReadAt(p, off)
-	if err == io.EOF && n == len(p) {
-		err = nil
-	}
-	if err == io.EOF { // a SectionReader ends before r does, unless r is shorter than it was said to be
+	switch {
+	case err == nil, errors.Is(err, io.EOF) && n == len(p):
+		return n, nil
+	case errors.Is(err, io.EOF): // a SectionReader ends before r does, unless r is shorter than it was said to be
 		err = fmt.Errorf("%w: %d bytes at %d", io.ErrUnexpectedEOF, len(p)-n, off)
 	}
-	if err != nil {
-		err = localError{err}
-	}
-	return n, err
+	return n, localError{err}
 }
 
 // cleanup is how long undoing may take after the caller's context is gone.

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -55,12 +53,11 @@ func (c *Client) touch(ctx context.Context, d digest.Digest, size int64) error {
 // isRenewed says whether LastModified is of the copy, which took took. It compares two times of the server,
 // so that this machine's clock does not matter.
 func isRenewed(out *s3.CopyObjectOutput, took time.Duration) bool {
-	r, ok := awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response)
+	now, ok := awsmiddleware.GetServerTime(out.ResultMetadata)
 	if !ok || out.CopyObjectResult == nil || out.CopyObjectResult.LastModified == nil {
 		return true
 	}
-	now, err := http.ParseTime(r.Header.Get("Date"))
-	return err != nil || now.Sub(*out.CopyObjectResult.LastModified) <= took+slack
+	return now.Sub(*out.CopyObjectResult.LastModified) <= took+slack
 }
 
 func copyPart(source string) sendPart {

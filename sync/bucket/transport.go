@@ -17,6 +17,10 @@ const (
 	idleTimeout    = 60 * time.Second // below the minute or more after which servers hang up
 	continueWait   = time.Second      // for "100 Continue" before a large body is sent unasked
 	keepAliveEvery = 15 * time.Second
+
+	// credentialsWithin is for a request to a service for credentials. What is asked of the bucket has the
+	// deadlines of the watchdog in its place.
+	credentialsWithin = 20 * time.Second
 )
 
 // httpClient makes connections for many parallel ranged requests: HTTP/1.1, because one TCP stream for all
@@ -24,6 +28,7 @@ const (
 // SDK's own kind of client, so that $AWS_CA_BUNDLE keeps working.
 func httpClient(o Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
+		WithTimeout(credentialsWithin).
 		WithDialerOptions(func(d *net.Dialer) {
 			d.Timeout = cmp.Or(o.DialTimeout, 5*time.Second)
 			d.KeepAlive = keepAliveEvery
@@ -40,20 +45,18 @@ func httpClient(o Options) *awshttp.BuildableClient {
 		})
 }
 
-// guarded is rt under the deadlines of o, as the SDK wants it.
-func guarded(rt http.RoundTripper, o Options) *http.Client {
-	return &http.Client{
-		Transport: &watchdog{
-			next:   rt,
-			header: cmp.Or(o.HeaderTimeout, 20*time.Second),
-			stall:  cmp.Or(o.StallTimeout, 20*time.Second),
-		},
-		CheckRedirect: checkRedirect,
+// guarded is rt under the deadlines of o.
+func guarded(rt http.RoundTripper, o Options) http.RoundTripper {
+	return &watchdog{
+		next:   rt,
+		header: cmp.Or(o.HeaderTimeout, 20*time.Second),
+		stall:  cmp.Or(o.StallTimeout, 20*time.Second),
 	}
 }
 
-// checkRedirect follows what keeps method and body (307, 308), as the SDK's own client does. A 301 of S3
-// is an error that names the right region, and following it would hide that.
+// checkRedirect follows what keeps method and body (307, 308), as the SDK's own client does, but on the
+// same host only: the signature holds for no other, and is not sent there, so that the answer would be that
+// the caller may not. Any other redirect is an error that names the right region or address.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) > 5 {
 		return errors.New("too many redirects")
@@ -63,7 +66,9 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	}
 	switch r.Response.StatusCode {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return nil
+		if r.URL.Host == via[0].URL.Host {
+			return nil
+		}
 	}
 	return http.ErrUseLastResponse
 }

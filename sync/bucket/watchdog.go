@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,7 +63,7 @@ func (w *watchdog) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // explain puts the cause in the place of the "context canceled" that it brought about.
 func explain(ctx context.Context, err error) error {
-	if stalled, ok := context.Cause(ctx).(*stalledError); ok {
+	if stalled, ok := errors.AsType[*stalledError](context.Cause(ctx)); ok {
 		return stalled
 	}
 	return err
@@ -157,7 +158,7 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 	b.gauge.arm(receiving, "no byte of the answer came", b.stall)
 	n, err := b.ReadCloser.Read(p)
 	b.gauge.disarm(receiving)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = explain(b.ctx, err)
 	}
 	return n, err

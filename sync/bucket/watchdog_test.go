@@ -46,6 +46,16 @@ func send(t *testing.T, body io.Reader, server roundTrip) (*http.Response, error
 	return bucket.NewWatchdog(server, headerLimit, stallLimit).RoundTrip(r)
 }
 
+// sendInVain is send when no answer is expected.
+func sendInVain(t *testing.T, body io.Reader, server roundTrip) error {
+	t.Helper()
+	resp, err := send(t, body, server)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	return err
+}
+
 func reply(r *http.Request, body io.Reader) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(body)}
 }
@@ -70,7 +80,7 @@ func wantStall(t *testing.T, err error, text string, after, want time.Duration) 
 func TestWatchdogNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := send(t, nil, hang)
+		err := sendInVain(t, nil, hang)
 		wantStall(t, err, "no answer", time.Since(began), headerLimit)
 	})
 }
@@ -78,7 +88,7 @@ func TestWatchdogNoAnswer(t *testing.T) {
 func TestWatchdogNoAnswerToBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := send(t, strings.NewReader("body"), func(r *http.Request) (*http.Response, error) {
+		err := sendInVain(t, strings.NewReader("body"), func(r *http.Request) (*http.Response, error) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			return hang(r)
 		})
@@ -89,7 +99,7 @@ func TestWatchdogNoAnswerToBody(t *testing.T) {
 func TestWatchdogBodyNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := send(t, strings.NewReader("body"), func(r *http.Request) (*http.Response, error) {
+		err := sendInVain(t, strings.NewReader("body"), func(r *http.Request) (*http.Response, error) {
 			_, _ = r.Body.Read(make([]byte, 1))
 			return hang(r)
 		})

@@ -98,23 +98,12 @@ func testNoBlob(t *testing.T, cfg bucket.Config) {
 	}
 }
 
-func testWrongBytes(t *testing.T, cfg bucket.Config) {
-	c := OpenWith(t, cfg, bucket.Options{})
-	d := digest.FromString("what the name says")
-	if err := c.PutBlob(t.Context(), d, bytes.NewReader([]byte("something else...")), 17); err == nil {
-		t.Error("PutBlob of bytes that are not the digest's: no error")
-	}
-	if _, err := c.StatBlob(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("StatBlob after the refused upload: %v, want fs.ErrNotExist", err)
-	}
-}
-
 // testKeys reads with one set of prefixes what another wrote that joins to the same keys.
 func testKeys(t *testing.T, cfg bucket.Config) {
 	cfg.Prefix, cfg.BlobsPrefix, cfg.ManifestsPrefix = "a/pre", "b-", "m-"
 	c := OpenWith(t, cfg, bucket.Options{})
 	d := Put(t, c, []byte("blob"))
-	if _, err := c.PutName(t.Context(), "x", []byte("{}"), nil); err != nil {
+	if err := c.PutName(t.Context(), "x", []byte("{}"), nil); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Prefix, cfg.BlobsPrefix, cfg.ManifestsPrefix = "", "a/preb-", "a/pre"
@@ -173,7 +162,10 @@ func testPages(t *testing.T, cfg bucket.Config) {
 	if got := blobs(t, c); !maps.Equal(got, want) {
 		t.Errorf("%d blobs are listed, want %d", len(got), len(want))
 	}
-	for range c.ListBlobs(t.Context()) {
+	for _, err := range c.ListBlobs(t.Context()) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // must not go on, nor panic
 	}
 }
@@ -201,7 +193,7 @@ func testOddKeys(t *testing.T, cfg bucket.Config) {
 	inBlobs.ManifestsPrefix = cfg.BlobsPrefix
 	intruder := OpenWith(t, inBlobs, bucket.Options{})
 	for _, key := range []string{"README", "sha256:short", "sha256-abc", "x y/z", "sha256:" + d.Encoded() + ".tmp"} {
-		if _, err := intruder.PutName(t.Context(), key, []byte("{}"), nil); err != nil {
+		if err := intruder.PutName(t.Context(), key, []byte("{}"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,6 +223,27 @@ func testCancelled(t *testing.T, cfg bucket.Config) {
 	for what, err := range map[string]error{"stat": stat, "open": open, "put": put, "get": get, "list": list, "check": c.Check(ctx)} {
 		if !errors.Is(err, context.Canceled) || errors.Is(err, bucket.ErrUnreachable) {
 			t.Errorf("%s: %v, want context.Canceled", what, err)
+		}
+	}
+}
+
+// testOddPages lists with pages of few objects: every one of them comes, once.
+func testOddPages(t *testing.T, cfg bucket.Config) {
+	c := OpenWith(t, cfg, bucket.Options{})
+	want := map[digest.Digest]int64{}
+	for i := range 12 {
+		want[Put(t, c, Bytes(i+1))] = int64(i + 1)
+	}
+	for _, name := range []string{"a b", "a/b+c", "ü:%20"} {
+		put(t, c, name, "{}", nil)
+	}
+	for _, size := range []int32{1, 2, 5, 11, 12, 13} {
+		paged := OpenWith(t, cfg, bucket.Options{PageSize: size})
+		if got := blobs(t, paged); !maps.Equal(got, want) {
+			t.Errorf("pages of %d: listed %v, want %v", size, got, want)
+		}
+		if got := names(t, paged, ""); len(got) != 3 {
+			t.Errorf("pages of %d: listed the names %v", size, got)
 		}
 	}
 }

@@ -1,0 +1,45 @@
+package bucket
+
+import "strings"
+
+// Action is an IAM action that a mount needs,
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
+type Action struct {
+	Name     string // such as s3:GetObject
+	For      string // what it is needed for
+	Bucket   bool   // granted on the bucket itself, not on its objects
+	ReadOnly bool   // a read-only mount needs it too
+}
+
+// Actions are what a mount with c needs to be allowed. Those of kms are granted on the key.
+func (c Config) Actions() []Action {
+	actions := []Action{
+		{Name: "s3:ListBucket", For: "listing names and blobs, and telling a blob that is not there from one that is denied", Bucket: true, ReadOnly: true},
+		{Name: "s3:GetObject", For: "reading names and blobs, and looking whether a blob is there", ReadOnly: true},
+		{Name: "s3:PutObject", For: "uploading blobs, whole and in parts, touching them, and writing names"},
+		{Name: "s3:AbortMultipartUpload", For: "removing the parts of an upload that failed"},
+		{Name: "s3:DeleteObject", For: "deleting names with --allow-delete, and what prune removes; nothing else"},
+	}
+	if c.Storage.ACL != "" {
+		actions = append(actions, Action{Name: "s3:PutObjectAcl", For: "acl=" + c.Storage.ACL})
+	}
+	if strings.HasPrefix(c.Storage.SSE, "aws:kms") {
+		actions = append(
+			actions,
+			Action{Name: "kms:GenerateDataKey", For: "writing with sse=" + c.Storage.SSE},
+			Action{Name: "kms:Decrypt", For: "reading, and uploading in parts, with sse=" + c.Storage.SSE, ReadOnly: true},
+		)
+	}
+	return actions
+}
+
+// namesOf joins the names of those actions that are, or are not, granted on the bucket itself.
+func namesOf(actions []Action, bucket bool) string {
+	var names []string
+	for _, a := range actions {
+		if a.Bucket == bucket {
+			names = append(names, a.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
