@@ -86,8 +86,13 @@ func (d *Daemon) openBucket(ctx context.Context) (*bucket.Client, error) {
 		}
 	}
 	client, err := bucket.Open(ctx, d.config.Bucket, bucket.Options{Log: d.log})
-	if err != nil || d.config.Offline {
-		return client, err
+	if err != nil {
+		return nil, err
+	}
+	// The embedded server would wait for them before it ends.
+	d.undo.add(func() error { client.CloseIdle(); return nil })
+	if d.config.Offline {
+		return client, nil
 	}
 	return client, client.Check(ctx)
 }

@@ -22,6 +22,8 @@ func flagsFirst(app *cli.App, args []string) ([]string, error) {
 		arg := todo[0]
 		todo = todo[1:]
 		switch {
+		case slices.Contains(cli.HelpFlag.Names(), strings.TrimLeft(arg, "-")) && arg[0] == '-':
+			return slices.Concat(args[:2], []string{arg}), nil // of what else is there the library wants a help
 		case arg == "--":
 			rest, todo = append(rest, todo...), nil
 		case arg == "-" || !strings.HasPrefix(arg, "-"):

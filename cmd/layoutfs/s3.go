@@ -62,7 +62,10 @@ func serveS3(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { _ = server.Close() }) // Wait says how it ended
+	context.AfterFunc(ctx, func() {
+		cancel()           // a second signal ends this process at once, and with it the server
+		_ = server.Close() // Wait says how it ended
+	})
 	printServer(c.App.Writer, server)
 	return server.Wait()
 }
