@@ -18,7 +18,7 @@ FUZZTIME ?= 20s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/layoutfs
@@ -56,7 +56,11 @@ fuzz: ## fuzz everything that parses, FUZZTIME (20s) each
 
 .PHONY: demo
 demo: system buildkit build ## export, lose the machine, import: for real, with the embedded S3 server
-	demo/demo.sh
+	demo/demo.sh buildkit
+
+.PHONY: demo-docker
+demo-docker: system docker containerd buildx build ## the same with a Docker Engine, whose default driver knows no type=s3
+	demo/demo.sh docker
 
 .PHONY: clean
 clean: ## remove what was built
@@ -81,8 +85,8 @@ $(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
 	cd tools/$(1) && GOBIN=$(TOOLS) CGO_ENABLED=0 go install tool
 	touch $$@
 endef
-MODULES := buildkit buildx minio oci
+MODULES := buildkit buildx containerd docker minio oci
 $(foreach m,$(MODULES) linters,$(eval $(call module,$(m))))
 
 .PHONY: tools
-tools: $(MODULES) ## build what tests run: BuildKit, buildx, MinIO, crane, oras, regctl
+tools: $(MODULES) ## build what tests run: BuildKit, Docker, buildx, MinIO, crane, oras, regctl
