@@ -4,12 +4,13 @@
 // so it is written without syncs, and one that is damaged or of another version is put aside and
 // begun anew. It has one opener at a time, which the lock of the cache directory ensures.
 //
-// Keys: "b" DIGEST is what is known of a blob, "n" NAME of a name, "r" DIGEST NUL NAME says that the
-// name's closure holds the digest, "v" is the version of all this. A name is written in several
-// transactions, the record last, so a reverse entry counts only if it carries the generation of the
-// name's record.
+// Keys: "b" DIGEST is what is known of a blob, "n" NAME of a name, "r" DIGEST NUL GENERATION NAME says
+// that the name's closure holds the digest, "v" is the version of all this. A name is written in several
+// transactions, new entries before the record and old ones removed after it, and an entry counts only if
+// it is of the generation of the name's record: whenever the process ends, what a name reaches is right.
 //
-// Locks: Index.mu makes the reading and writing of UpdateBlob one step. It is a leaf.
+// Locks: Index.mu makes the reading and writing of UpdateBlob one step, Index.names those of names.
+// Both are leaves.
 package index
 
 import (
@@ -26,14 +27,15 @@ import (
 )
 
 // schema is the version of the encoding.
-const schema = "layoutfs index 1"
+const schema = "layoutfs index 2"
 
 var versionKey = []byte("v")
 
 // Index is the open database.
 type Index struct {
-	db *badger.DB
-	mu sync.Mutex
+	db    *badger.DB
+	mu    sync.Mutex
+	names sync.Mutex
 }
 
 // Open opens the index in dir, or creates it. One that cannot be opened is put aside as dir.damaged

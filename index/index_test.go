@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -125,15 +127,55 @@ func TestNamesAndWhatTheyReach(t *testing.T) {
 	}
 }
 
-// A crash between the entries and the record must not make anything reached that is not.
-func TestReverseEntriesOfAnotherGenerationDoNotCount(t *testing.T) {
+// A crash while a name is written must not make anything reached that is not, nor hide what is.
+func TestNameCutOffReachesWhatItDid(t *testing.T) {
 	x := openAt(t, t.TempDir(), quiet())
 	must(t, x.PutName(Name{Name: "app", Closure: closureOf("l")}))
-	wb := x.db.NewWriteBatch()
-	must(t, wb.Set(reverseKey(dg("half"), "app"), []byte("12345678")))
-	must(t, wb.Flush())
-	if got, err := x.Reached(dg("half")); got || err != nil {
-		t.Errorf("reached: %v %v", got, err)
+	half := Name{Name: "app", Closure: closureOf("l", "half")}
+	must(t, x.eachReverse(half, []byte("12345678"), func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) }))
+	for seed, want := range map[string]bool{"l": true, "half": false} {
+		if got, err := x.Reached(dg(seed)); got != want || err != nil {
+			t.Errorf("%s reached: %v %v", seed, got, err)
+		}
+	}
+}
+
+func TestNamesAreWrittenOneAtATime(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	must(t, x.PutName(Name{Name: "app"}))
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			n := Name{Name: "app", Closure: closureOf("shared", fmt.Sprint(i))}
+			if i%2 == 0 {
+				must(t, x.PutName(n))
+				return
+			}
+			must(t, x.UpdateName("app", func(now *Name) bool { *now = n; return true }))
+		})
+	}
+	wg.Wait()
+	n, _, err := x.Name("app")
+	must(t, err)
+	for i := range 16 {
+		reached, err := x.Reached(dg(fmt.Sprint(i)))
+		must(t, err)
+		if want := n.Closure[1].Digest == dg(fmt.Sprint(i)); reached != want {
+			t.Errorf("%d reached: %v, its name says %v", i, reached, want)
+		}
+	}
+	if ok, err := x.Reached(dg("shared")); !ok || err != nil {
+		t.Errorf("reached: %v %v", ok, err)
+	}
+}
+
+func TestUpdateNameLeavesWhatItShould(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	must(t, x.UpdateName("app", func(*Name) bool { t.Error("there is no such name"); return true }))
+	must(t, x.PutName(Name{Name: "app", Closure: closureOf("l")}))
+	must(t, x.UpdateName("app", func(n *Name) bool { n.Closure = nil; return false }))
+	if ok, err := x.Reached(dg("l")); !ok || err != nil {
+		t.Errorf("reached: %v %v", ok, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -43,9 +44,12 @@ const (
 
 func nameKey(name string) []byte { return []byte(namePrefix + name) }
 
-func reverseKey(d digest.Digest, name string) []byte {
-	return []byte(reversePrefix + string(d) + "\x00" + name)
+// reverseKey is the key that says that a name's closure holds d, in one generation of its record.
+func reverseKey(d digest.Digest, generation []byte, name string) []byte {
+	return slices.Concat(reversePrefixOf(d), generation, []byte(name))
 }
+
+func reversePrefixOf(d digest.Digest) []byte { return []byte(reversePrefix + string(d) + "\x00") }
 
 // Name reads a record; ok is false if there is none.
 func (x *Index) Name(name string) (n Name, ok bool, err error) {
@@ -86,6 +90,27 @@ func decodeName(v []byte) (generation []byte, n Name, err error) {
 
 // PutName writes a record, replacing, and with it which digests the name reaches.
 func (x *Index) PutName(n Name) error {
+	x.names.Lock()
+	defer x.names.Unlock()
+	return x.putName(n)
+}
+
+// UpdateName reads, changes and writes a record as one step. Nothing is written if there is none, or if
+// fn says false.
+func (x *Index) UpdateName(name string, fn func(*Name) bool) error {
+	x.names.Lock()
+	defer x.names.Unlock()
+	_, n, ok, err := x.name(name)
+	if errors.Is(err, errRecord) {
+		return nil
+	}
+	if err != nil || !ok || !fn(&n) {
+		return err
+	}
+	return x.putName(n)
+}
+
+func (x *Index) putName(n Name) error {
 	if len(n.Name) > maxName {
 		return fmt.Errorf("index: name %.40q… has %d bytes; %d are the most", n.Name, len(n.Name), maxName)
 	}
@@ -93,55 +118,49 @@ func (x *Index) PutName(n Name) error {
 	if err != nil {
 		return fmt.Errorf("index: name %q: %w", n.Name, err)
 	}
-	_, old, _, err := x.name(n.Name)
+	was, old, _, err := x.name(n.Name)
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
 	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
-	wb := x.db.NewWriteBatch()
-	defer wb.Cancel()
-	keep := map[digest.Digest]bool{}
-	for _, d := range n.Closure {
-		keep[d.Digest] = true
-		if err := wb.Set(reverseKey(d.Digest, n.Name), generation); err != nil {
-			return fmt.Errorf("index: name %q: %w", n.Name, err)
-		}
+	err = x.eachReverse(n, generation, func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) })
+	if err == nil {
+		err = x.db.Update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), append(generation, doc...)) })
 	}
-	for _, d := range old.Closure {
-		if keep[d.Digest] {
-			continue
-		}
-		if err := wb.Delete(reverseKey(d.Digest, n.Name)); err != nil {
-			return fmt.Errorf("index: name %q: %w", n.Name, err)
-		}
+	if err == nil {
+		err = x.eachReverse(old, was, (*badger.WriteBatch).Delete)
 	}
-	if err := wb.Flush(); err != nil {
-		return fmt.Errorf("index: name %q: %w", n.Name, err)
-	}
-	err = x.db.Update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), append(generation, doc...)) })
 	if err != nil {
 		return fmt.Errorf("index: name %q: %w", n.Name, err)
 	}
 	return nil
 }
 
+// eachReverse writes what f makes of the reverse entries of a record.
+func (x *Index) eachReverse(n Name, generation []byte, f func(wb *badger.WriteBatch, key []byte) error) error {
+	wb := x.db.NewWriteBatch()
+	defer wb.Cancel()
+	for _, d := range n.Closure {
+		if err := f(wb, reverseKey(d.Digest, generation, n.Name)); err != nil {
+			return err
+		}
+	}
+	return wb.Flush()
+}
+
 // DeleteName forgets a name.
 func (x *Index) DeleteName(name string) error {
-	_, old, _, err := x.name(name)
+	x.names.Lock()
+	defer x.names.Unlock()
+	generation, old, _, err := x.name(name)
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
-	if err := x.db.Update(func(txn *badger.Txn) error { return txn.Delete(nameKey(name)) }); err != nil {
-		return fmt.Errorf("index: forget name %q: %w", name, err)
+	err = x.db.Update(func(txn *badger.Txn) error { return txn.Delete(nameKey(name)) })
+	if err == nil {
+		err = x.eachReverse(old, generation, (*badger.WriteBatch).Delete)
 	}
-	wb := x.db.NewWriteBatch()
-	defer wb.Cancel()
-	for _, d := range old.Closure {
-		if err := wb.Delete(reverseKey(d.Digest, name)); err != nil {
-			return fmt.Errorf("index: forget name %q: %w", name, err)
-		}
-	}
-	if err := wb.Flush(); err != nil {
+	if err != nil {
 		return fmt.Errorf("index: forget name %q: %w", name, err)
 	}
 	return nil
@@ -163,21 +182,24 @@ func (x *Index) Names(prefix string) iter.Seq2[Name, error] {
 
 // Reached says whether the closure of any known name holds d.
 func (x *Index) Reached(d digest.Digest) (bool, error) {
-	prefix := reverseKey(d, "")
-	entries := map[string][]byte{}
-	err := x.each(prefix, true, func(key, v []byte) bool {
-		entries[string(key[len(prefix):])] = v
+	prefix := reversePrefixOf(d)
+	var entries [][]byte // generation and name
+	err := x.each(prefix, false, func(key, _ []byte) bool {
+		entries = append(entries, key[len(prefix):])
 		return true
 	})
 	if err != nil {
 		return false, err
 	}
-	for name, generation := range entries {
-		current, _, ok, err := x.name(name)
+	for _, e := range entries {
+		if len(e) < generationSize {
+			continue
+		}
+		current, _, ok, err := x.name(string(e[generationSize:]))
 		if err != nil && !errors.Is(err, errRecord) {
 			return false, err
 		}
-		if ok && bytes.Equal(current, generation) {
+		if ok && bytes.Equal(current, e[:generationSize]) {
 			return true, nil
 		}
 	}
