@@ -59,25 +59,25 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 	if err != nil {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
-	inode = d.blob(ctx, name, dg, size)
+	inode = child(ctx, d, name, syscall.S_IFREG,
+		func(n *file) bool { return n.shows(dg) },
+		func() *file { return newBlob(d.t, d, dg, size) })
 	out.SetAttrTimeout(blobTTL)
 	inode.Operations().(*file).fillBlob(&out.Attr)
 	return inode, 0
 }
 
-// blob is the node of a blob. A new one takes over the times that an older one was given.
-func (d *algorithmDir) blob(ctx context.Context, name string, dg digest.Digest, size int64) *fusefs.Inode {
-	var given times
-	keep := func(n *file) bool {
-		given = n.timesOf(dg)
-		return n.shows(dg)
-	}
-	return child(ctx, d, name, syscall.S_IFREG, keep, func() *file { return newBlob(d.t, d, dg, size, given) })
-}
-
 // Mkdir refuses: this is for blobs and files that become such.
 func (d *algorithmDir) Mkdir(context.Context, string, uint32, *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	return nil, syscall.EPERM
+}
+
+// Symlink refuses the name of a blob.
+func (d *algorithmDir) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if _, ok := d.target(name); ok {
+		return nil, syscall.EPERM
+	}
+	return d.scratchOps.Symlink(ctx, target, name, out)
 }
 
 // Unlink removes what is being written, or forgets a blob.

@@ -40,7 +40,7 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 	switch {
 	case writing(flags):
 		return n.openRewriter(ctx, flags)
-	case flags&syscall.O_TRUNC != 0:
+	case cutsUnwritten(flags):
 		return nil, 0, syscall.EPERM
 	case !n.isForReaders():
 		return nil, 0, syscall.ESTALE

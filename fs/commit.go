@@ -74,7 +74,7 @@ func (n *file) handOver(ctx context.Context, d digest.Digest) error {
 		st, err := lstat(p)
 		if err == nil {
 			path = p
-			n.adopt(d, st)
+			n.adopt(d, st.Size)
 		}
 		return err
 	})

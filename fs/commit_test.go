@@ -156,7 +156,7 @@ func TestCloseWithWrongDigestFailsAndKeepsNothing(t *testing.T) {
 	_, err = f.WriteString("what it is")
 	must(t, err)
 	wantErrno(t, "close", f.Close(), syscall.EIO)
-	r.wantNoBlob(t, d)
+	r.wantNothingThere(t, d)
 	if left := r.scratch(t); len(left) > 0 {
 		t.Errorf("scratch is left on local disk: %v", left)
 	}
@@ -172,10 +172,10 @@ func TestToolsReportAWrongDigest(t *testing.T) {
 		"mv": `cp "$2" "$3/tmp" && mv "$3/tmp" "$1"`,
 	} {
 		d := digest.FromString(name)
-		if said, err := shell(t, script, r.blob(d), source, r.mnt); err == nil {
+		if said, err := shell(script, r.blob(d), source, r.mnt); err == nil {
 			t.Errorf("%s is content with a wrong digest: %s", name, said)
 		}
-		r.wantNoBlob(t, d)
+		r.wantNothingThere(t, d)
 	}
 }
 
@@ -193,8 +193,8 @@ func TestNothingIsKeptOfAFileThatWasNotWritten(t *testing.T) {
 	}
 }
 
-// wantNothingThere is wantNoBlob for after a close that was not reported: the end of the handle, which
-// removes the file, comes after close(2) has returned.
+// wantNothingThere is wantNoBlob for after a close: the end of the handle, which removes what is no blob,
+// comes after close(2) has returned.
 func (r *rig) wantNothingThere(t testing.TB, d digest.Digest) {
 	t.Helper()
 	inTime(t, "the end of the handle", func() {

@@ -229,8 +229,8 @@ type fakeNames struct {
 	index     map[string]string
 	published []publication
 	deletes   bool
-	fail      error
-	reads     int
+	fail      error // of Publish
+	failRead  error // of Index and Children
 }
 
 func newFakeNames() *fakeNames { return &fakeNames{index: map[string]string{}} }
@@ -263,6 +263,18 @@ func (n *fakeNames) failWith(err error) {
 	n.fail = err
 }
 
+func (n *fakeNames) failReading(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failRead = err
+}
+
+func (n *fakeNames) allowDelete() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deletes = true
+}
+
 func (n *fakeNames) publications() []publication {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -272,7 +284,9 @@ func (n *fakeNames) publications() []publication {
 func (n *fakeNames) Index(_ context.Context, scope string) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.reads++
+	if n.failRead != nil {
+		return nil, n.failRead
+	}
 	index, ok := n.index[scope]
 	if !ok {
 		return nil, iofs.ErrNotExist
@@ -298,6 +312,9 @@ func (n *fakeNames) Publish(ctx context.Context, scope string, before, after []b
 func (n *fakeNames) Children(_ context.Context, scope string) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.failRead != nil {
+		return nil, n.failRead
+	}
 	seen := map[string]bool{}
 	for name := range n.index {
 		rest, ok := strings.CutPrefix(path.Join("/", name), path.Join("/", scope))

@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -25,7 +24,6 @@ type file struct {
 	mu         sync.Mutex    // guards following
 	digest     digest.Digest // of a blob, or what is being made one
 	size       int64         // of a blob, in bytes
-	times      times         // of a blob, as far as they were given
 	writers    int           // handles open for writing scratch
 	modes      modes
 	unverified bool // the kernel may have pages of a blob that was incomplete
@@ -43,11 +41,8 @@ func newScratch(t *tree, in folder, name string) *file {
 	return &file{t: t, at: place{in: in, name: name}}
 }
 
-func newBlob(t *tree, in folder, d digest.Digest, size int64, given times) *file {
-	return &file{
-		t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}},
-		digest: d, size: size, times: given,
-	}
+func newBlob(t *tree, in folder, d digest.Digest, size int64) *file {
+	return &file{t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}}, digest: d, size: size}
 }
 
 // isScratch says whether the node stands for a scratch file that is still there.
@@ -62,16 +57,6 @@ func (n *file) shows(d digest.Digest) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.digest == d && !n.superseded && n.draft.gate.now() != open
-}
-
-// timesOf returns the times that a blob was given.
-func (n *file) timesOf(d digest.Digest) times {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.digest != d {
-		return times{}
-	}
-	return n.times
 }
 
 // what names the file in messages.
@@ -110,19 +95,11 @@ func (n *file) Getattr(_ context.Context, f fusefs.FileHandle, out *fuse.AttrOut
 func (n *file) fillBlob(a *fuse.Attr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	mod, access := n.times.mod, n.times.access
-	if mod.IsZero() {
-		mod = blobTime
-	}
-	if access.IsZero() {
-		access = mod
-	}
-	n.t.fill(a, syscall.S_IFREG|0o444, n.size, mod)
-	a.SetTimes(&access, nil, nil)
+	n.t.fill(a, syscall.S_IFREG|0o444, n.size, blobTime)
 }
 
-// Setattr changes scratch. Of a blob the times are kept for as long as the kernel knows it, and what
-// else is asked for is accepted without effect, except another size.
+// Setattr changes scratch. Of a blob nothing changes, but clients that set its times or permissions do not
+// expect to fail; another size is refused.
 func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if size, ok := in.GetSize(); ok {
 		if errno := n.truncate(ctx, f, int64(size)); errno != 0 {
@@ -133,21 +110,8 @@ func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAtt
 		if errno := n.setScratch(ctx, f, in); errno != 0 {
 			return errno
 		}
-	} else {
-		n.setTimes(timesOf(in))
 	}
 	return n.Getattr(ctx, f, out)
-}
-
-func (n *file) setTimes(given times) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !given.mod.IsZero() {
-		n.times.mod = given.mod
-	}
-	if !given.access.IsZero() {
-		n.times.access = given.access
-	}
 }
 
 func (n *file) truncate(ctx context.Context, f fusefs.FileHandle, size int64) syscall.Errno {
@@ -251,10 +215,9 @@ func (t *tree) statfs(out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
-// adopt takes on what a blob will show, from its scratch.
-func (n *file) adopt(d digest.Digest, st *syscall.Stat_t) {
+// adopt takes on what a blob will show.
+func (n *file) adopt(d digest.Digest, size int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.digest, n.size = d, st.Size
-	n.times = times{mod: time.Unix(st.Mtim.Unix())}
+	n.digest, n.size = d, size
 }

@@ -164,12 +164,17 @@ func (n *index) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAt
 		if errno := w.truncate(ctx, int64(size)); errno != 0 {
 			return errno
 		}
+		n.fill(&out.Attr, w.size())
+		return 0
 	}
 	return n.Getattr(ctx, f, out)
 }
 
 // Open takes a snapshot. The kernel does not cache it: the next open sees what was published since.
 func (n *index) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if cutsUnwritten(flags) {
+		return nil, 0, syscall.EPERM
+	}
 	b, err := n.snapshot(ctx)
 	if err != nil {
 		return nil, 0, n.t.fail(ctx, "open", n, err)

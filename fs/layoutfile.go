@@ -61,6 +61,9 @@ func (n *marker) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetA
 
 // Open opens the file. What is written is only judged.
 func (n *marker) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if cutsUnwritten(flags) {
+		return nil, 0, syscall.EPERM
+	}
 	if writing(flags) {
 		w := &markerWriter{text: text{bytes: []byte(layoutContent), owned: true}}
 		if flags&syscall.O_TRUNC != 0 {

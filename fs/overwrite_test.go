@@ -52,7 +52,7 @@ func TestOtherBytesNeverReplaceABlob(t *testing.T) {
 		"dd in place": `dd if="$2" of="$1" conv=notrunc status=none`, "truncate": `truncate -s 10 "$1"`,
 		"mv": `cp "$2" "$3/tmp" && mv "$3/tmp" "$1"`,
 	} {
-		if said, err := shell(t, script, r.blob(d), source, r.mnt); err == nil {
+		if said, err := shell(script, r.blob(d), source, r.mnt); err == nil {
 			t.Errorf("%s is content: %s", name, said)
 		}
 		r.wantBlob(t, content)
@@ -161,7 +161,7 @@ func TestOverwriteWhileOthersRead(t *testing.T) {
 		r, d, content := existing(t, 100_000)
 		r.blobs.partial.Store(partial)
 		reader := openFile(t, r.blob(d), os.O_RDONLY)
-		mapped := mapFile(t, r.blob(d), len(content))
+		mapped := mapFile(t, r.blob(d), unix.PROT_READ)
 		wantRead(t, reader, 0, content)
 		w := openFile(t, r.blob(d), os.O_WRONLY|os.O_TRUNC)
 		late := openFile(t, r.blob(d), os.O_RDONLY)
@@ -172,26 +172,15 @@ func TestOverwriteWhileOthersRead(t *testing.T) {
 				wantRead(t, f, 0, content)
 				wantSize(t, f, 100_000)
 			}
-			if string(mapped) != string(content) {
-				t.Error("the mapped blob changed")
-			}
+			mapped.want(content)
 		}
 		must(t, w.Close())
 		wantRead(t, reader, 0, content)
 		must(t, reader.Close())
 		must(t, late.Close())
-		must(t, unix.Munmap(mapped))
+		mapped.end()
 		r.wantBlob(t, content)
 	}
-}
-
-func mapFile(t testing.TB, path string, size int) []byte {
-	t.Helper()
-	f := openFile(t, path, os.O_RDONLY)
-	mapped, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
-	must(t, err)
-	must(t, f.Close())
-	return mapped
 }
 
 func TestSeveralRewriteABlobAtOnce(t *testing.T) {

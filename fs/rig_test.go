@@ -225,8 +225,7 @@ func wantNames(t testing.TB, dir string, want ...string) {
 }
 
 // shell runs a script with the mount's paths as $1, $2 and so on.
-func shell(t testing.TB, script string, args ...string) (said string, err error) {
-	t.Helper()
+func shell(script string, args ...string) (said string, err error) {
 	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
@@ -236,7 +235,7 @@ func shell(t testing.TB, script string, args ...string) (said string, err error)
 // mustShell fails the test if the script does.
 func mustShell(t testing.TB, script string, args ...string) {
 	t.Helper()
-	if said, err := shell(t, script, args...); err != nil {
+	if said, err := shell(script, args...); err != nil {
 		t.Errorf("%s: %v: %s", script, err, said)
 	}
 }

@@ -42,6 +42,9 @@ func newScratchHandle(n *file, f *os.File, flags uint32) *scratchHandle {
 // writing says whether an open with those flags asks for writing.
 func writing(flags uint32) bool { return flags&syscall.O_ACCMODE != syscall.O_RDONLY }
 
+// cutsUnwritten says whether an open that does not ask for writing asks for truncation.
+func cutsUnwritten(flags uint32) bool { return !writing(flags) && flags&syscall.O_TRUNC != 0 }
+
 func (h *scratchHandle) fill(a *fuse.Attr) syscall.Errno {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(int(h.f.Fd()), &st); err != nil {
