@@ -20,11 +20,19 @@ import (
 // Stat returns the size of a blob that can be opened, from local disk, from what is known, or with one
 // request.
 func (e *Engine) Stat(ctx context.Context, d digest.Digest) (int64, error) {
+	if !e.offered(ctx, d) {
+		return 0, fmt.Errorf("stat blob %s: blobs that it names are gone: %w", d, iofs.ErrNotExist)
+	}
+	return e.stat(ctx, d)
+}
+
+// stat is Stat for ourselves.
+func (e *Engine) stat(ctx context.Context, d digest.Digest) (int64, error) {
 	rec, known, err := e.index.Blob(d)
 	if err != nil {
 		return 0, fmt.Errorf("stat blob %s: %w", d, err)
 	}
-	if known && rec.Where&index.Hidden != 0 {
+	if known && e.isHidden(rec) {
 		return 0, fmt.Errorf("stat blob %s: removed here: %w", d, iofs.ErrNotExist)
 	}
 	if local := e.disk.Stat(d); local.State == disk.Warm || local.State == disk.Staged {
@@ -66,7 +74,15 @@ type Reader struct {
 
 // Open opens a blob; nothing is downloaded yet.
 func (e *Engine) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
-	size, err := e.Stat(ctx, d)
+	if !e.offered(ctx, d) {
+		return nil, fmt.Errorf("open blob %s: blobs that it names are gone: %w", d, iofs.ErrNotExist)
+	}
+	return e.open(ctx, d)
+}
+
+// open is Open for ourselves.
+func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
+	size, err := e.stat(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +208,20 @@ func (e *Engine) All(ctx context.Context, scope string) iter.Seq2[digest.Digest,
 	}
 }
 
+// hidden says whether a blob was removed here and is not shown for that.
 func (e *Engine) hidden(d digest.Digest) bool {
 	rec, ok, err := e.index.Blob(d)
-	return err == nil && ok && rec.Where&index.Hidden != 0
+	return err == nil && ok && e.isHidden(rec)
+}
+
+// isHidden says whether a blob that was removed is still reached by no name: one may have been published
+// since, or could not be read then.
+func (e *Engine) isHidden(rec index.Blob) bool {
+	if rec.Where&index.Hidden == 0 {
+		return false
+	}
+	reached, err := e.index.Reached(rec.Digest)
+	return err == nil && !reached
 }
 
 // eachReached passes on the closures of the names of a scope; false when emit said so.
@@ -205,8 +232,12 @@ func (e *Engine) eachReached(ctx context.Context, scope string, emit func(digest
 			e.log.Warn("list the blobs of a name", "name", name, "err", err)
 			continue
 		}
+		h := e.catalog.healthOf(name)
+		if h.shown != nil && !emit(h.shown.Digest, nil) {
+			return false
+		}
 		for _, desc := range closure {
-			if !emit(desc.Digest, nil) {
+			if !h.gone[desc.Digest] && !emit(desc.Digest, nil) {
 				return false
 			}
 		}

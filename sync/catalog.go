@@ -1,10 +1,6 @@
 package sync
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	iofs "io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -12,20 +8,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/layoutfs/layoutfs/index"
-	"github.com/layoutfs/layoutfs/index/cacheconfig"
-	"github.com/layoutfs/layoutfs/sync/bucket"
-)
-
-const (
-	// asksNames bounds the name objects that are read at once.
-	asksNames = 16
-	// refreshTimeout bounds how long an open of index.json waits for the bucket before it is served
-	// from what is known.
-	refreshTimeout = 10 * time.Second
 )
 
 // entry is a name as this host knows it.
@@ -36,22 +21,28 @@ type entry struct {
 	broken    string              // why it cannot be shown
 	empty     bool                // a cache without layers: there is nothing to show
 	learnt    time.Time
-	read      bool // its closure is in the index
-	unpublish bool // a write-back publication that has not reached the bucket
+	again     time.Time // it could not be read, and is not tried before
+	read      bool      // its closure is in the index
+	unpublish bool      // a write-back publication that has not reached the bucket
 }
 
 // catalog holds the names of the bucket, as last listed, with what this host published since.
 type catalog struct {
 	flight singleflight.Group
 
-	mu     sync.Mutex // guards following; a leaf
-	names  map[string]entry
-	synth  map[digest.Digest]string // the manifests and configs that are synthesised, and for which name
-	listed map[string]time.Time     // when the last listing of a scope began
+	mu        sync.Mutex // guards following; a leaf
+	names     map[string]entry
+	health    map[string]health        // of names whose closures were looked for
+	manifests map[digest.Digest]string // a name that has that manifest
+	synth     map[digest.Digest]string // the manifests and configs that are synthesised, and for which name
+	listed    map[string]time.Time     // when the last listing of a scope began
 }
 
 func newCatalog() *catalog {
-	return &catalog{names: map[string]entry{}, synth: map[digest.Digest]string{}, listed: map[string]time.Time{}}
+	return &catalog{
+		names: map[string]entry{}, health: map[string]health{}, manifests: map[digest.Digest]string{},
+		synth: map[digest.Digest]string{}, listed: map[string]time.Time{},
+	}
 }
 
 func (c *catalog) get(name string) (entry, bool) {
@@ -61,33 +52,78 @@ func (c *catalog) get(name string) (entry, bool) {
 	return e, ok
 }
 
+// set notes what is known of a name. What was acknowledged here and is not in the bucket yet is not
+// replaced by what the bucket has.
 func (c *catalog) set(name string, e entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unsynth(name)
+	if old, ok := c.names[name]; ok && old.waits(e) {
+		return
+	}
+	h := c.health[name]
+	same := c.names[name].desc.Digest == e.desc.Digest && h.shown == nil
+	c.forget(name)
 	c.names[name] = e
+	if same {
+		c.health[name] = h
+	}
+	if e.desc.Digest != "" {
+		c.manifests[e.desc.Digest] = name
+	}
 	if e.config != nil {
 		c.synth[e.desc.Digest] = name
 		c.synth[e.config.Digest] = name
 	}
 }
 
+// waits says whether an entry waits for its publication and newer does not bring that.
+func (e entry) waits(newer entry) bool {
+	return e.unpublish && !newer.unpublish && newer.desc.Digest != e.desc.Digest
+}
+
+// waiting says whether set would pass over an entry with that manifest.
+func (c *catalog) waiting(name string, d digest.Digest) bool {
+	old, ok := c.get(name)
+	return ok && old.waits(entry{desc: ocispec.Descriptor{Digest: d}})
+}
+
 func (c *catalog) remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unsynth(name)
+	c.forget(name)
 	delete(c.names, name)
 }
 
-func (c *catalog) unsynth(name string) {
+// forget drops what is kept because of a name's entry.
+func (c *catalog) forget(name string) {
 	old, ok := c.names[name]
-	if !ok || old.config == nil {
+	if !ok {
 		return
 	}
-	for _, d := range []digest.Digest{old.desc.Digest, old.config.Digest} {
-		if c.synth[d] == name {
-			delete(c.synth, d)
-		}
+	if h, ok := c.health[name]; ok && h.shown != nil {
+		c.unlink(c.synth, h.shown.Digest, name)
+	}
+	delete(c.health, name)
+	c.unlink(c.manifests, old.desc.Digest, name)
+	if old.config != nil {
+		c.unlink(c.synth, old.desc.Digest, name)
+		c.unlink(c.synth, old.config.Digest, name)
+	}
+}
+
+func (c *catalog) unlink(from map[digest.Digest]string, d digest.Digest, name string) {
+	if from[d] == name {
+		delete(from, d)
+	}
+}
+
+// postpone has a name not read again before a time.
+func (c *catalog) postpone(name string, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.names[name]; ok {
+		e.again = until
+		c.names[name] = e
 	}
 }
 
@@ -99,11 +135,14 @@ func (c *catalog) synthetic(d digest.Digest) (name string, size int64, ok bool) 
 	if !ok {
 		return "", 0, false
 	}
-	e := c.names[name]
-	if e.desc.Digest == d {
-		return name, e.desc.Size, true
+	e, h := c.names[name], c.health[name]
+	switch {
+	case h.shown != nil && h.shown.Digest == d:
+		return name, h.shown.Size, true
+	case e.config != nil && e.config.Digest == d:
+		return name, e.config.Size, true
 	}
-	return name, e.config.Size, true
+	return name, e.desc.Size, true
 }
 
 func inScope(scope, name string) bool {
@@ -130,27 +169,28 @@ func (c *catalog) unread() []string {
 	defer c.mu.Unlock()
 	var names []string
 	for name, e := range c.names {
-		if !e.read && e.broken == "" && !e.empty && !e.unpublish {
+		if !e.read && e.broken == "" && !e.empty {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-func (c *catalog) noteRead(name string) {
+// noteRead notes that the closure of a name is in the index, if it still has that manifest.
+func (c *catalog) noteRead(name string, d digest.Digest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.names[name]; ok {
+	if e, ok := c.names[name]; ok && e.desc.Digest == d {
 		e.read = true
 		c.names[name] = e
 	}
 }
 
-// fresh says whether a scope was listed within the given time; a listing of the root is one of all.
-func (c *catalog) fresh(scope string, age time.Duration) bool {
+// listedSince says whether a listing of a scope began after a time; one of the root is one of all.
+func (c *catalog) listedSince(scope string, t time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.listed[scope]) <= age || time.Since(c.listed[""]) <= age
+	return !c.listed[scope].Before(t) || !c.listed[""].Before(t)
 }
 
 // maxScopes bounds the scopes whose last listing is remembered.
@@ -172,13 +212,12 @@ func (c *catalog) differences(scope string, listing map[string]index.Version, be
 	defer c.mu.Unlock()
 	for name, v := range listing {
 		old, ok := c.names[name]
-		if !ok || !sameVersion(old.version, v) && !old.unpublish && old.learnt.Before(began) {
+		if !ok || !sameVersion(old.version, v) && old.mayChange(began) && old.again.Before(began) {
 			changed = append(changed, name)
 		}
 	}
 	for name, old := range c.names {
-		_, there := listing[name]
-		if !there && inScope(scope, name) && !old.unpublish && old.learnt.Before(began) {
+		if _, there := listing[name]; !there && inScope(scope, name) && old.mayChange(began) {
 			gone = append(gone, name)
 		}
 	}
@@ -186,141 +225,10 @@ func (c *catalog) differences(scope string, listing map[string]index.Version, be
 	return changed, gone
 }
 
+func (e entry) mayChange(began time.Time) bool { return !e.unpublish && e.learnt.Before(began) }
+
 func sameVersion(a, b index.Version) bool {
 	return a.ETag == b.ETag && a.Size == b.Size && a.LastModified.Equal(b.LastModified)
-}
-
-// load fills the catalog from the index.
-func (e *Engine) loadNames() error {
-	for n, err := range e.index.Names("") {
-		if err != nil {
-			return fmt.Errorf("read the names of the index: %w", err)
-		}
-		e.catalog.set(n.Name, entryOf(n))
-	}
-	return nil
-}
-
-func entryOf(n index.Name) entry {
-	ent := entry{version: n.Version, desc: n.Descriptor, read: len(n.Closure) > 0}
-	if n.Synthetic && len(n.Closure) > 1 {
-		ent.config = &n.Closure[1]
-	}
-	return ent
-}
-
-// refresh lists the names of a scope, unless that was done within --refresh, and reads those that
-// changed. A bucket that does not answer leaves what is known.
-func (e *Engine) refresh(ctx context.Context, scope string) error {
-	if e.o.Offline || e.catalog.fresh(scope, e.o.Refresh) {
-		return nil
-	}
-	ch := e.catalog.flight.DoChan(scope, func() (any, error) {
-		ctx, cancel := context.WithTimeout(e.ctx, refreshTimeout)
-		defer cancel()
-		return nil, e.list(ctx, scope)
-	})
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case r := <-ch:
-		return r.Err
-	}
-}
-
-func (e *Engine) list(ctx context.Context, scope string) error {
-	began := time.Now()
-	listing := map[string]index.Version{}
-	for n, err := range e.guard.ListNames(ctx, scope) {
-		if err != nil {
-			return fmt.Errorf("list names: %w", err)
-		}
-		if inScope(scope, n.Name) {
-			listing[n.Name] = index.Version(n.Version)
-		}
-	}
-	changed, gone := e.catalog.differences(scope, listing, began)
-	for _, name := range gone {
-		if err := e.dropName(name); err != nil {
-			return err
-		}
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(asksNames)
-	for _, name := range changed {
-		g.Go(func() error { return e.readName(ctx, name) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if len(changed) > 0 {
-		e.presence.reconsider()
-	}
-	e.catalog.noteListed(scope, began)
-	return nil
-}
-
-func (e *Engine) dropName(name string) error {
-	e.catalog.remove(name)
-	if err := e.index.DeleteName(name); err != nil {
-		return fmt.Errorf("forget name %q: %w", name, err)
-	}
-	return nil
-}
-
-// readName reads a name object and notes what it says. One that cannot be understood is kept as
-// broken: it is not shown, and not read again until it changes.
-func (e *Engine) readName(ctx context.Context, name string) error {
-	obj, err := e.guard.GetName(ctx, name)
-	switch {
-	case errors.Is(err, iofs.ErrNotExist):
-		return e.dropName(name)
-	case errors.Is(err, bucket.ErrUnreachable) || ctx.Err() != nil:
-		return err
-	case err != nil:
-		e.markBroken(name, index.Version(obj.Version), err)
-		return nil
-	}
-	if obj.Descriptor == nil && cacheconfig.Empty(obj.Body) {
-		e.catalog.set(name, entry{version: index.Version(obj.Version), empty: true, learnt: time.Now()})
-		return nil
-	}
-	n, err := e.understand(obj)
-	if err != nil {
-		e.markBroken(name, index.Version(obj.Version), err)
-		return nil
-	}
-	return e.learn(n)
-}
-
-func (e *Engine) markBroken(name string, v index.Version, err error) {
-	e.log.Warn("a name cannot be shown", "name", name, "err", err)
-	e.guard.report(fmt.Errorf("name %q: %w", name, err))
-	e.catalog.set(name, entry{version: v, broken: err.Error(), learnt: time.Now()})
-}
-
-// learn notes a name in the index and the catalog.
-func (e *Engine) learn(n index.Name) error {
-	if err := e.index.PutName(n); err != nil {
-		return fmt.Errorf("note name %q: %w", n.Name, err)
-	}
-	ent := entryOf(n)
-	ent.learnt = time.Now()
-	e.catalog.set(n.Name, ent)
-	return nil
-}
-
-// brokenNames lists the names that cannot be shown and why.
-func (c *catalog) brokenNames() map[string]string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	broken := map[string]string{}
-	for name, e := range c.names {
-		if e.broken != "" {
-			broken[name] = e.broken
-		}
-	}
-	return broken
 }
 
 func (c *catalog) count() int {

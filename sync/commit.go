@@ -60,11 +60,11 @@ func (e *Engine) Prepare(ctx context.Context, path string) {
 // isIndexFile says whether a document is the index.json of a layout, on its way to being renamed there:
 // its entries have tags. To wait for everything that it names would be to wait for the whole bucket.
 func isIndexFile(b []byte) bool {
-	entries, err := parseIndex(b)
+	es, err := parseIndex(b)
 	if err != nil {
 		return false
 	}
-	for _, d := range entries {
+	for _, d := range es.by {
 		if d.Annotations[ocispec.AnnotationRefName] != "" {
 			return true
 		}
@@ -118,7 +118,7 @@ func (e *Engine) commitBlob(ctx context.Context, path string, d digest.Digest) e
 	return nil
 }
 
-// kept notes a complete local copy in the index, visible again if it was hidden.
+// kept notes a complete local copy that was written here in the index, visible again if it was hidden.
 func (e *Engine) kept(d digest.Digest, size int64) error {
 	return e.index.UpdateBlob(d, func(b *index.Blob) {
 		b.Size = size

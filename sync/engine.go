@@ -18,6 +18,9 @@ import (
 )
 
 // Options of Open.
+//
+// Patience: a server that is restarted should cost no build its cache. Later into an outage requests fail
+// at once, so that a build whose bucket is gone waits once and not at each of its blobs.
 type Options struct {
 	Blobs BlobBucket
 	Names NameBucket
@@ -33,6 +36,7 @@ type Options struct {
 
 	Refresh      time.Duration // how old what index.json shows may be; default 1 s
 	TouchRefresh time.Duration // blobs older than this are touched when they are published again; default 24 h
+	Patience     time.Duration // how long into an outage requests wait for its end; default 20 s
 	Uploads      int           // blobs uploaded at once; default 4
 	Downloads    int           // ranged requests at once; default 16
 
@@ -43,6 +47,7 @@ type Options struct {
 const (
 	DefaultRefresh      = time.Second
 	DefaultTouchRefresh = 24 * time.Hour
+	DefaultPatience     = 20 * time.Second
 	DefaultUploads      = 4
 	DefaultDownloads    = 16
 	defaultName         = "buildkit"
@@ -57,6 +62,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TouchRefresh <= 0 {
 		o.TouchRefresh = DefaultTouchRefresh
+	}
+	if o.Patience <= 0 {
+		o.Patience = DefaultPatience
 	}
 	if o.Uploads <= 0 {
 		o.Uploads = DefaultUploads
@@ -84,11 +92,12 @@ type Engine struct {
 	layouts  layouts
 	outcomes outcomes
 	pending  pending
+	turns    turns // with a name, to publish or delete it
 	tags     tags
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	background background
 
 	uploadedBytes, uploadedBlobs atomic.Int64
 	fetchedBlobs                 atomic.Int64
@@ -100,38 +109,72 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	o = o.withDefaults()
 	e := &Engine{
 		o: o, log: o.Log, disk: o.Disk, index: o.Index,
-		guard:   &guard{blobs: o.Blobs, names: o.Names, offline: o.Offline},
 		catalog: newCatalog(),
 		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
 		tags:    tags{configured: o.Configured},
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
+	e.guard = newGuard(e.ctx, o, e.answers)
 	e.presence = newPresence(e.guard, o.Index)
 	e.fetcher = newFetcher(e.ctx, e.guard, o.Disk, o.Log, o.Downloads)
 	e.fetcher.warm, e.fetcher.bad = e.fetched, e.notFetched
-	if err := e.loadNames(); err != nil {
-		return nil, err
-	}
 	e.uploader = newUploader(e.ctx, o.Uploads, o.Log, e.send)
-	if err := e.recover(); err != nil {
+	if err := errors.Join(e.loadNames(), e.recover()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
+// answers goes on with what waits, because the bucket answers again.
+func (e *Engine) answers() {
+	e.log.Info("the bucket answers again")
+	e.uploader.rouse()
+	e.pending.rouse()
+}
+
 // Close stops the workers. It does not drain: what is staged stays staged.
 func (e *Engine) Close() error {
 	e.cancel()
+	e.guard.watch.close()
 	e.uploader.close()
 	e.fetcher.close()
-	e.wg.Wait()
+	e.background.close()
 	return nil
+}
+
+// background is what goes on with nobody waiting for it.
+type background struct {
+	wg sync.WaitGroup
+
+	mu     sync.Mutex // guards following; a leaf
+	closed bool
+}
+
+// run begins f, unless it is over.
+func (b *background) run(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.wg.Go(f)
+	}
+}
+
+// close waits for all of them.
+func (b *background) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.wg.Wait()
 }
 
 // fetched notes a blob that is complete and verified now.
 func (e *Engine) fetched(d digest.Digest, size int64) {
 	e.fetchedBlobs.Add(1)
-	if err := e.kept(d, size); err != nil {
+	err := e.index.UpdateBlob(d, func(b *index.Blob) {
+		b.Size = size
+		b.Where |= index.Local
+	})
+	if err != nil {
 		e.log.Warn("note a blob in the index", "blob", d, "err", err)
 	}
 }
@@ -145,6 +188,7 @@ func (e *Engine) notFetched(d digest.Digest, err error) {
 		if err := e.presence.missing(d); err != nil {
 			e.log.Warn("note a missing blob in the index", "blob", d, "err", err)
 		}
+		e.catalog.doubtAll()
 	}
 	e.log.Error("fetch blob", "blob", d, "err", err)
 	e.guard.report(err)

@@ -19,62 +19,33 @@ import (
 // errOffline is the answer to every request under --offline.
 var errOffline = fmt.Errorf("%w: --offline is set", bucket.ErrUnreachable)
 
-// pause is how long nothing is asked of a bucket that did not answer. Without it a build whose bucket
-// is gone would wait for a timeout at each of its blobs.
-const pause = 3 * time.Second
-
-// guard stands before the bucket: it counts requests, remembers the last failure, and answers in the
-// bucket's place for a while after it did not answer.
+// guard stands before the bucket: it counts requests, remembers the last failure, and has requests wait
+// for the end of an outage, or answers in the bucket's place.
 type guard struct {
 	blobs   BlobBucket
 	names   NameBucket
 	offline bool
+	watch   *watch
 
 	requests atomic.Int64
 	errors   atomic.Int64
 
-	mu    sync.Mutex // guards following; a leaf: nothing is called under it
-	until time.Time  // ask nothing before
-	down  error      // what was said of it
-	last  *Failure
+	mu   sync.Mutex // guards following; a leaf
+	last *Failure
 }
 
-// admit says whether a request may be made now.
-func (g *guard) admit() error {
-	if g.offline {
-		return errOffline
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.down != nil && time.Now().Before(g.until) {
-		return g.down
-	}
-	g.requests.Add(1)
-	return nil
-}
-
-// seen takes the outcome of a request. A caller that gave up says nothing about the bucket, one whose
-// deadline passed does.
-func (g *guard) seen(ctx context.Context, err error) error {
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+// newGuard begins with a bucket that is taken to answer. ended is told of the end of each outage.
+func newGuard(ctx context.Context, o Options, ended func()) *guard {
+	g := &guard{blobs: o.Blobs, names: o.Names, offline: o.Offline}
+	g.watch = &watch{ctx: ctx, ended: ended, patience: o.Patience, probe: func(ctx context.Context) error {
+		g.requests.Add(1)
+		_, err := g.blobs.StatBlob(ctx, nothing)
 		return err
-	}
-	unreachable := errors.Is(err, bucket.ErrUnreachable)
-	if err != nil && !unreachable && ctx.Err() != nil {
-		err, unreachable = fmt.Errorf("%w: %w", bucket.ErrUnreachable, err), true
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !unreachable {
-		g.down = nil
-		return err
-	}
-	g.down, g.until = err, time.Now().Add(pause)
-	g.last = &Failure{Time: time.Now(), Text: err.Error()}
-	return err
+	}}
+	return g
 }
 
-// report remembers a failure that was not a matter of one request.
+// report remembers a failure.
 func (g *guard) report(err error) {
 	g.errors.Add(1)
 	g.mu.Lock()
@@ -83,36 +54,85 @@ func (g *guard) report(err error) {
 }
 
 func (g *guard) state() (up bool, last *Failure) {
+	up = g.up()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.offline && g.down == nil, g.last
+	return up, g.last
 }
 
-// asked makes one request under the guard.
-func asked[T any](ctx context.Context, g *guard, request func() (T, error)) (T, error) {
-	if err := g.admit(); err != nil {
-		var zero T
-		return zero, err
+// up says whether the bucket answers, as far as is known.
+func (g *guard) up() bool { return !g.offline && g.watch.now() == nil }
+
+// patiently makes a request that an outage may delay. What is asked for must bear being asked for again.
+func patiently[T any](ctx context.Context, g *guard, request func() (T, error)) (v T, err error) {
+	for range patientTries {
+		if err := g.await(ctx); err != nil {
+			return v, err
+		}
+		if v, err = once(ctx, g, request); !errors.Is(err, bucket.ErrUnreachable) {
+			break
+		}
 	}
+	return v, err
+}
+
+func (g *guard) await(ctx context.Context) error {
+	if g.offline {
+		return errOffline
+	}
+	return g.watch.await(ctx)
+}
+
+// hastily makes a request that fails at once in an outage: somebody holds a lock meanwhile.
+func hastily[T any](ctx context.Context, g *guard, request func() (T, error)) (v T, err error) {
+	if err := g.admit(); err != nil {
+		return v, err
+	}
+	return once(ctx, g, request)
+}
+
+// admit says whether a request may be made now.
+func (g *guard) admit() error {
+	if g.offline {
+		return errOffline
+	}
+	if o := g.watch.now(); o != nil {
+		return g.watch.said(o)
+	}
+	return nil
+}
+
+func once[T any](ctx context.Context, g *guard, request func() (T, error)) (T, error) {
+	g.requests.Add(1)
 	v, err := request()
 	return v, g.seen(ctx, err)
 }
 
+func (g *guard) seen(ctx context.Context, err error) error {
+	err = g.watch.seen(ctx, err)
+	if errors.Is(err, bucket.ErrUnreachable) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.last = &Failure{Time: time.Now(), Text: err.Error()}
+	}
+	return err
+}
+
 func (g *guard) StatBlob(ctx context.Context, d digest.Digest) (bucket.Object, error) {
-	return asked(ctx, g, func() (bucket.Object, error) { return g.blobs.StatBlob(ctx, d) })
+	return patiently(ctx, g, func() (bucket.Object, error) { return g.blobs.StatBlob(ctx, d) })
 }
 
 func (g *guard) OpenBlob(ctx context.Context, d digest.Digest, off, n int64) (io.ReadCloser, error) {
-	return asked(ctx, g, func() (io.ReadCloser, error) { return g.blobs.OpenBlob(ctx, d, off, n) })
+	return patiently(ctx, g, func() (io.ReadCloser, error) { return g.blobs.OpenBlob(ctx, d, off, n) })
 }
 
 func (g *guard) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
-	_, err := asked(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.PutBlob(ctx, d, r, size) })
+	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.PutBlob(ctx, d, r, size) })
 	return err
 }
 
 func (g *guard) TouchBlob(ctx context.Context, d digest.Digest, size int64) error {
-	_, err := asked(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.TouchBlob(ctx, d, size) })
+	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.TouchBlob(ctx, d, size) })
 	return err
 }
 
@@ -121,16 +141,16 @@ func (g *guard) ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error] {
 }
 
 func (g *guard) GetName(ctx context.Context, name string) (bucket.Name, error) {
-	return asked(ctx, g, func() (bucket.Name, error) { return g.names.GetName(ctx, name) })
+	return hastily(ctx, g, func() (bucket.Name, error) { return g.names.GetName(ctx, name) })
 }
 
 func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
-	_, err := asked(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.PutName(ctx, name, body, d) })
+	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.PutName(ctx, name, body, d) })
 	return err
 }
 
 func (g *guard) DeleteName(ctx context.Context, name string) error {
-	_, err := asked(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.DeleteName(ctx, name) })
+	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.DeleteName(ctx, name) })
 	return err
 }
 
@@ -138,7 +158,7 @@ func (g *guard) ListNames(ctx context.Context, prefix string) iter.Seq2[bucket.N
 	return listed(ctx, g, g.names.ListNames(ctx, prefix))
 }
 
-// listed passes a listing on under the guard; its pages count as one request.
+// listed passes a listing on under the guard, hastily; its pages count as one request.
 func listed[T any](ctx context.Context, g *guard, seq iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		if err := g.admit(); err != nil {
@@ -146,6 +166,7 @@ func listed[T any](ctx context.Context, g *guard, seq iter.Seq2[T, error]) iter.
 			yield(zero, err)
 			return
 		}
+		g.requests.Add(1)
 		for v, err := range seq {
 			if !yield(v, g.seen(ctx, err)) {
 				return

@@ -34,7 +34,7 @@ type host struct {
 func newHost(t *testing.T, b *memBucket, set func(*Options)) *host {
 	t.Helper()
 	h := &host{t: t, bucket: b, dir: t.TempDir(), o: Options{
-		Blobs: b, Names: b, Refresh: time.Nanosecond,
+		Blobs: b, Names: b, Refresh: time.Nanosecond, Patience: time.Nanosecond,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}}
 	if set != nil {
@@ -205,10 +205,10 @@ func (h *host) shownTags(scope string) map[string]digest.Digest {
 	h.t.Helper()
 	b, err := h.Index(h.t.Context(), scope)
 	must(h.t, err)
-	entries, err := parseIndex(b)
+	es, err := parseIndex(b)
 	must(h.t, err)
 	shown := map[string]digest.Digest{}
-	for key, d := range entries {
+	for key, d := range es.by {
 		shown[key] = d.Digest
 	}
 	return shown
@@ -228,9 +228,5 @@ func mustJSON(t *testing.T, v any) []byte {
 	return b
 }
 
-// forgive ends the pause after the bucket did not answer.
-func (h *host) forgive() {
-	h.guard.mu.Lock()
-	defer h.guard.mu.Unlock()
-	h.guard.down = nil
-}
+// forgive ends an outage without waiting for it to be noticed.
+func (h *host) forgive() { h.guard.watch.end() }

@@ -7,6 +7,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/layoutfs/layoutfs/index"
 )
 
 // Index renders the index.json of a scope: "" for the root, else a name. It shows every name that any
@@ -15,11 +17,13 @@ func (e *Engine) Index(ctx context.Context, scope string) ([]byte, error) {
 	if err := e.refreshOrKnown(ctx, scope); err != nil {
 		return nil, err
 	}
+	names := e.catalog.within(scope)
+	e.examine(ctx, names)
 	entries := map[string]ocispec.Descriptor{}
-	for _, name := range e.catalog.within(scope) {
-		ent, ok := e.catalog.get(name)
-		if key, shown := e.tags.key(scope, name); ok && shown {
-			entries[key] = ent.desc
+	for _, name := range names {
+		desc, ok := e.catalog.shown(name)
+		if key, inScope := e.tags.key(scope, name); ok && inScope {
+			entries[key] = desc
 		}
 	}
 	return renderIndex(entries)
@@ -52,14 +56,16 @@ func (e *Engine) closure(ctx context.Context, name string) ([]ocispec.Descriptor
 	if err != nil || !ok || len(n.Closure) > 0 {
 		return n.Closure, err
 	}
-	b, err := e.readBlob(ctx, n.Descriptor)
+	_, closure, err := e.read(ctx, n.Descriptor)
 	if err != nil {
 		return nil, fmt.Errorf("closure of name %q: %w", name, err)
 	}
-	if n.Closure, err = e.closureOf(ctx, n.Descriptor, b); err != nil {
-		return nil, fmt.Errorf("closure of name %q: %w", name, err)
-	}
-	return n.Closure, e.index.PutName(n)
+	err = e.index.UpdateName(name, func(now *index.Name) bool {
+		now.Closure = closure
+		return now.Descriptor.Digest == n.Descriptor.Digest
+	})
+	e.catalog.noteRead(name, n.Descriptor.Digest)
+	return closure, err
 }
 
 // reached says whether any name needs a blob. Closures that cannot be read now count as not reaching it.
@@ -76,9 +82,7 @@ func (e *Engine) reached(ctx context.Context, d digest.Digest) (bool, error) {
 		g.Go(func() error {
 			if _, err := e.closure(gctx, name); err != nil && gctx.Err() == nil {
 				e.log.Warn("a name's blobs are not known", "err", err)
-				return nil
 			}
-			e.catalog.noteRead(name)
 			return context.Cause(gctx)
 		})
 	}
@@ -96,9 +100,20 @@ func (e *Engine) Delete(ctx context.Context, scope string) error {
 	return e.deleteName(ctx, scope)
 }
 
+// deleteName deletes a name, and what waits to be published under it.
 func (e *Engine) deleteName(ctx context.Context, name string) error {
+	release, err := e.turns.take(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := e.guard.DeleteName(ctx, name); err != nil {
 		return fmt.Errorf("delete name %q: %w", name, err)
+	}
+	if doc, ok := e.pending.get(name); ok {
+		if err := e.dropPending(name, doc); err != nil {
+			return fmt.Errorf("delete name %q: %w", name, err)
+		}
 	}
 	e.log.Info("name deleted", "name", name)
 	return e.dropName(name)

@@ -3,12 +3,8 @@ package sync
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	iofs "io/fs"
-	"sync"
-	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -20,19 +16,42 @@ var errNotPermitted = iofs.ErrPermission
 
 // Publish applies what a writer changed between two versions of an index.json, name by name, so that
 // the changes of other hosts stay. Tags that it dropped stay in the bucket unless deleting is allowed.
+// A writer that changed nothing has put again what it put last: an export that gave the same cache as
+// the one before. Its blobs must not expire for that, so that name is published anew.
 func (e *Engine) Publish(ctx context.Context, scope string, before, after []byte) error {
-	changes, err := diffIndex(before, after)
+	was, err := e.entries(before)
 	if err != nil {
 		return fmt.Errorf("publish to the layout %q: %w", scope, err)
+	}
+	is, err := e.entries(after)
+	if err != nil {
+		return fmt.Errorf("publish to the layout %q: %w", scope, err)
+	}
+	changes := diff(was, is)
+	if last, ok := is.last(); ok && len(changes) == 0 {
+		changes = []change{{key: last, desc: is.by[last]}}
 	}
 	for _, c := range changes {
 		for _, name := range e.tags.names(scope, c.key) {
 			if err := e.apply(ctx, name, c); err != nil {
-				return err
+				return fmt.Errorf("publish name %q: %w", name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// entries reads an index.json. A manifest that stands for another one, of which blobs are gone, is taken
+// for that one: nobody wants to publish it in its place.
+func (e *Engine) entries(b []byte) (entries, error) {
+	es, err := parseIndex(b)
+	for key, d := range es.by {
+		if whole, _, ok := e.catalog.standsFor(d.Digest); ok {
+			d.Digest, d.Size = whole.Digest, whole.Size
+			es.by[key] = d
+		}
+	}
+	return es, err
 }
 
 func (e *Engine) apply(ctx context.Context, name string, c change) error {
@@ -45,36 +64,49 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 	case e.o.WriteBack:
 		return e.publishLater(ctx, name, stored(c.desc))
 	}
+	release, err := e.turns.take(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return e.publish(ctx, name, stored(c.desc))
 }
 
-// publish writes a name object, when the closure of its descriptor is in the bucket. Which version that
-// made is not known: the next listing shows the name as changed, and it is read.
+// publish writes a name object, when the closure of its descriptor is in the bucket. It is the caller's
+// turn with that name. Which version that made is not known: the next listing shows the name as changed,
+// and it is read.
 func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descriptor) error {
-	b, err := e.readBlob(ctx, desc)
+	b, closure, err := e.read(ctx, desc)
 	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	closure, err := e.closureOf(ctx, desc, b)
-	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
+		return err
 	}
 	if !e.isSettled(desc.Digest) {
-		if err := e.ensure(ctx, closure); err != nil {
-			return fmt.Errorf("publish name %q: %w", name, err)
+		old, err := e.ensure(ctx, closure)
+		if err != nil {
+			return err
 		}
+		// Not waited for: the client may hold the lock of index.json meanwhile.
+		e.background.run(func() { e.touchLater(old) })
 		e.settle(desc.Digest)
 	}
 	body, err := e.body(ctx, b)
 	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
+		return err
 	}
 	if err := e.guard.PutName(ctx, name, body, &desc); err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
+		return err
 	}
 	e.published.Add(1)
 	e.log.Info("name published", "name", name, "manifest", desc.Digest, "blobs", len(closure))
 	return e.learn(index.Name{Name: name, Descriptor: desc, Closure: closure})
+}
+
+// read reads what an index.json names, and its closure.
+func (e *Engine) read(ctx context.Context, desc ocispec.Descriptor) (b []byte, closure []ocispec.Descriptor, err error) {
+	if b, err = e.readBlob(ctx, desc); err == nil {
+		closure, err = e.closureOf(ctx, desc, b)
+	}
+	return b, closure, err
 }
 
 // closureOf is walk for whatever an index.json may name: what is no manifest is its own closure.
@@ -103,130 +135,4 @@ func (e *Engine) body(ctx context.Context, manifest []byte) ([]byte, error) {
 		return nil, err
 	}
 	return cacheconfig.Export(m, config)
-}
-
-// pendingName is a publication that was acknowledged under write back and waits for its closure to be
-// in the bucket. It is a file in staged/, so that it survives whatever happens to us.
-type pendingName struct {
-	Name       string             `json:"name"`
-	Descriptor ocispec.Descriptor `json:"descriptor"`
-}
-
-// pending holds the publications that wait. The newest of a name wins.
-type pending struct {
-	mu   sync.Mutex // guards following; a leaf
-	docs map[string][]byte
-	wake chan struct{}
-}
-
-func (p *pending) put(name string, doc []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.docs[name] = doc
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (p *pending) done(name string, doc []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if bytes.Equal(p.docs[name], doc) {
-		delete(p.docs, name)
-	}
-}
-
-func (p *pending) all() map[string][]byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	docs := make(map[string][]byte, len(p.docs))
-	for name, doc := range p.docs {
-		docs[name] = doc
-	}
-	return docs
-}
-
-// publishLater acknowledges a publication by putting it on disk; this mount shows the name at once.
-func (e *Engine) publishLater(ctx context.Context, name string, desc ocispec.Descriptor) error {
-	b, err := e.readBlob(ctx, desc)
-	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	closure, err := e.closureOf(ctx, desc, b)
-	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	if err := e.ensureKnown(ctx, closure); err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	doc, err := json.Marshal(pendingName{Name: name, Descriptor: desc})
-	if err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	if err := e.disk.PutPending(name, doc); err != nil {
-		return fmt.Errorf("publish name %q: %w", name, err)
-	}
-	e.catalog.set(name, entry{desc: desc, learnt: time.Now(), unpublish: true})
-	e.pending.put(name, doc)
-	return nil
-}
-
-// publishPending publishes what waits, once; the error joins those of the names that still wait.
-func (e *Engine) publishPending(ctx context.Context) error {
-	var errs []error
-	for name, doc := range e.pending.all() {
-		if err := e.publishDoc(ctx, name, doc); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (e *Engine) publishDoc(ctx context.Context, name string, doc []byte) error {
-	var p pendingName
-	if err := json.Unmarshal(doc, &p); err != nil {
-		return fmt.Errorf("publication of name %q as it was kept: %w", name, err)
-	}
-	if err := e.publish(ctx, p.Name, p.Descriptor); err != nil {
-		return err
-	}
-	if err := e.disk.RemovePending(name, doc); err != nil {
-		return fmt.Errorf("publication of name %q is done: %w", name, err)
-	}
-	e.pending.done(name, doc)
-	return nil
-}
-
-// publisher publishes what waits, for as long as the engine is open.
-func (e *Engine) publisher() {
-	after := retryMin
-	for {
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-e.pending.wake:
-		}
-		err := e.publishPending(e.ctx)
-		if err == nil {
-			after = retryMin
-			continue
-		}
-		e.guard.report(err)
-		e.log.Warn("publication failed, it will be tried again", "after", after, "err", err)
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-time.After(after):
-		}
-		after = min(2*after, retryMax)
-		e.pending.rouse()
-	}
-}
-
-func (p *pending) rouse() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
 }

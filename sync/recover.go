@@ -25,9 +25,17 @@ func (e *Engine) recover() error {
 			e.uploader.add(info.Digest, info.Size, true)
 		}
 	}
+	if err := e.recoverPending(); err != nil {
+		return fmt.Errorf("recover the publications that wait: %w", err)
+	}
+	e.background.run(e.publisher)
+	return nil
+}
+
+func (e *Engine) recoverPending() error {
 	docs, err := e.disk.Pending()
 	if err != nil {
-		return fmt.Errorf("recover the publications that wait: %w", err)
+		return err
 	}
 	for name, doc := range docs {
 		var p pendingName
@@ -35,10 +43,17 @@ func (e *Engine) recover() error {
 			e.log.Error("a publication that waits is damaged", "name", name, "err", err)
 			continue
 		}
-		e.catalog.set(p.Name, entry{desc: p.Descriptor, unpublish: true})
+		known, ok, err := e.index.Name(name)
+		if err == nil && (!ok || known.Descriptor.Digest != p.Descriptor.Digest) {
+			known = index.Name{Name: name, Descriptor: p.Descriptor}
+			err = e.index.PutName(known)
+		}
+		if err != nil {
+			return err
+		}
+		e.catalog.set(name, entry{desc: p.Descriptor, read: len(known.Closure) > 0, unpublish: true})
 		e.pending.put(name, doc)
 	}
-	e.wg.Go(e.publisher)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	iofs "io/fs"
 	"sync"
@@ -58,8 +59,8 @@ func (e *Engine) synthetic(d digest.Digest) (int64, bool) {
 	return size, ok
 }
 
-// materialise puts the synthesised layout that d belongs to on local disk, if it is not there. Other
-// blobs it leaves alone.
+// materialise puts what is synthesised of a name's layout on local disk, if d is of it and not there.
+// Other blobs it leaves alone.
 func (e *Engine) materialise(ctx context.Context, d digest.Digest) error {
 	if local := e.disk.Stat(d); local.State == disk.Warm || local.State == disk.Staged {
 		return nil
@@ -68,25 +69,34 @@ func (e *Engine) materialise(ctx context.Context, d digest.Digest) error {
 	if !ok {
 		return nil
 	}
-	layout, ok := e.layouts.get(name)
-	if !ok {
-		obj, err := e.guard.GetName(ctx, name)
-		if err != nil {
-			return fmt.Errorf("synthesise the layout of name %q: %w", name, err)
-		}
-		if layout, err = cacheconfig.Import(obj.Body); err != nil {
-			return fmt.Errorf("synthesise the layout of name %q: %w", name, err)
-		}
-	}
-	for _, b := range [][]byte{layout.Config, layout.Manifest} {
-		if err := e.keepBytes(ctx, b); err != nil {
-			return err
-		}
+	if err := e.synthesise(ctx, name, d); err != nil {
+		return fmt.Errorf("synthesise the layout of name %q: %w", name, err)
 	}
 	if local := e.disk.Stat(d); local.State == disk.Absent {
 		return fmt.Errorf("blob %s: name %q was written anew since: %w", d, name, iofs.ErrNotExist)
 	}
 	return nil
+}
+
+func (e *Engine) synthesise(ctx context.Context, name string, d digest.Digest) error {
+	if whole, gone, ok := e.catalog.standsFor(d); ok {
+		b, err := e.readBlob(ctx, whole)
+		if err == nil {
+			_, err = e.keepTrimmed(ctx, whole, b, gone)
+		}
+		return err
+	}
+	layout, ok := e.layouts.get(name)
+	if !ok {
+		obj, err := e.guard.GetName(ctx, name)
+		if err != nil {
+			return err
+		}
+		if layout, err = cacheconfig.Import(obj.Body); err != nil {
+			return err
+		}
+	}
+	return errors.Join(e.keepBytes(ctx, layout.Config), e.keepBytes(ctx, layout.Manifest))
 }
 
 // keepBytes makes a warm blob of bytes that can be synthesised again.

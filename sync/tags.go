@@ -1,15 +1,11 @@
 package sync
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -90,86 +86,6 @@ func shown(d ocispec.Descriptor, key string) ocispec.Descriptor {
 	}
 	d.Annotations[ocispec.AnnotationRefName] = key
 	return d
-}
-
-// renderIndex makes an index.json of entries, in the order of their keys so that the same content has
-// the same bytes.
-func renderIndex(entries map[string]ocispec.Descriptor) ([]byte, error) {
-	idx := ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: []ocispec.Descriptor{},
-	}
-	for _, key := range slices.Sorted(maps.Keys(entries)) {
-		idx.Manifests = append(idx.Manifests, shown(entries[key], key))
-	}
-	return json.Marshal(idx)
-}
-
-// parseIndex reads the entries of an index.json by key. Nothing at all is an empty index: that is
-// what a client sees that created the file.
-func parseIndex(b []byte) (map[string]ocispec.Descriptor, error) {
-	entries := map[string]ocispec.Descriptor{}
-	if len(bytes.TrimSpace(b)) == 0 {
-		return entries, nil
-	}
-	var idx ocispec.Index
-	if err := json.Unmarshal(b, &idx); err != nil {
-		return nil, fmt.Errorf("parse index.json: %w", err)
-	}
-	for i, d := range idx.Manifests {
-		if err := checkDescriptor(d); err != nil {
-			return nil, fmt.Errorf("index.json: manifests[%d]: %w", i, err)
-		}
-		entries[keyOf(d)] = d
-	}
-	return entries, nil
-}
-
-func checkDescriptor(d ocispec.Descriptor) error {
-	if err := d.Digest.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", d.Digest, err)
-	}
-	if d.Size < 0 {
-		return fmt.Errorf("size %d of %s is negative", d.Size, d.Digest)
-	}
-	return nil
-}
-
-// change is what a writer of an index.json did to one entry.
-type change struct {
-	key     string
-	desc    ocispec.Descriptor
-	removed bool
-}
-
-// diffIndex lists what changed from before to after, in the order of the keys.
-func diffIndex(before, after []byte) ([]change, error) {
-	was, err := parseIndex(before)
-	if err != nil {
-		return nil, err
-	}
-	is, err := parseIndex(after)
-	if err != nil {
-		return nil, err
-	}
-	var changes []change
-	for _, key := range slices.Sorted(maps.Keys(is)) {
-		if old, ok := was[key]; !ok || !sameDescriptor(old, is[key]) {
-			changes = append(changes, change{key: key, desc: is[key]})
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(was)) {
-		if _, ok := is[key]; !ok {
-			changes = append(changes, change{key: key, desc: was[key], removed: true})
-		}
-	}
-	return changes, nil
-}
-
-func sameDescriptor(a, b ocispec.Descriptor) bool {
-	return a.Digest == b.Digest && a.Size == b.Size && a.MediaType == b.MediaType &&
-		maps.Equal(a.Annotations, b.Annotations)
 }
 
 // children lists the directories directly below a scope that names need. A component that cannot be

@@ -44,10 +44,10 @@ type job struct {
 
 	running bool
 	queued  bool
-	tries   int
+	tries   int           // that failed
 	done    chan struct{} // closed when the current attempt ends
 	err     error         // of the last attempt
-	retry   *time.Timer
+	retry   *time.Timer   // until the next attempt
 }
 
 func newUploader(ctx context.Context, workers int, log *slog.Logger, send func(context.Context, *job) error) *uploader {
@@ -87,6 +87,8 @@ func (u *uploader) enqueueLocked(j *job) {
 	if j.retry != nil {
 		j.retry.Stop()
 		j.retry = nil
+	}
+	if j.tries > 0 {
 		j.done = make(chan struct{})
 	}
 	j.queued = true
@@ -146,11 +148,11 @@ func (u *uploader) finish(ctx context.Context, j *job, err error) {
 		delete(u.jobs, j.digest)
 		return
 	}
+	j.tries++
 	if ctx.Err() != nil || u.stop {
 		return
 	}
-	after := min(retryMin<<min(j.tries, 10), retryMax)
-	j.tries++
+	after := min(retryMin<<min(j.tries-1, 10), retryMax)
 	j.check = true // the reply may have been lost after the write
 	u.log.Warn("upload failed, it will be tried again", "blob", j.digest, "size", j.size, "try", j.tries, "after", after, "err", err)
 	j.retry = time.AfterFunc(after, func() {
@@ -160,6 +162,17 @@ func (u *uploader) finish(ctx context.Context, j *job, err error) {
 			u.enqueueLocked(j)
 		}
 	})
+}
+
+// rouse tries again at once what failed: the reason is gone.
+func (u *uploader) rouse() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, j := range u.jobs {
+		if j.retry != nil && !u.stop {
+			u.enqueueLocked(j)
+		}
+	}
 }
 
 // pending lists the blobs that are not sent yet.

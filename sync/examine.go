@@ -1,0 +1,246 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index"
+	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+const (
+	// glance is how long an open of index.json waits for what it shows to be examined: a client may hold
+	// the lock of index.json meanwhile. What takes longer is waited for when the manifest is asked for.
+	glance = 500 * time.Millisecond
+	// maxExamined bounds the names that are examined for one open of index.json. The others are when
+	// their manifests are asked for.
+	maxExamined = 16
+	// examineWithin bounds how long a client waits for a name to be examined.
+	examineWithin = 10 * time.Second
+)
+
+// examine looks for the blobs of names about which nothing is known yet, for a moment.
+func (e *Engine) examine(ctx context.Context, names []string) {
+	due := e.due(names)
+	if len(due) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glance)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, name := range due {
+		wg.Go(func() { e.await(ctx, name) })
+	}
+	wg.Wait()
+}
+
+// due lists the names that are to be examined, the configured one and those that are ill first.
+func (e *Engine) due(names []string) []string {
+	up := e.guard.up()
+	var first, others []string
+	for _, name := range names {
+		switch h := e.catalog.healthOf(name); {
+		case !h.due(up):
+		case h.why != "" || name == e.o.Configured[0]:
+			first = append(first, name)
+		default:
+			others = append(others, name)
+		}
+	}
+	due := append(first, others...)
+	return due[:min(len(due), maxExamined)]
+}
+
+// await examines a name, with all who want to know; one that gives up does not end it.
+func (e *Engine) await(ctx context.Context, name string) {
+	ch := e.catalog.flight.DoChan("examine\x00"+name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(e.ctx, examineWithin)
+		defer cancel()
+		err := e.look(ctx, name)
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Warn("the blobs of a name could not be looked for", "name", name, "err", err)
+		}
+		return nil, nil
+	})
+	select {
+	case <-ch:
+	case <-ctx.Done():
+	}
+}
+
+// offered says whether a manifest may be read. That of a name of which blobs are lost may not: BuildKit
+// passes over a cache whose manifest is not there, and fails on one whose layers are not.
+func (e *Engine) offered(ctx context.Context, d digest.Digest) bool {
+	name, ok := e.catalog.named(d)
+	if !ok {
+		return true
+	}
+	if e.catalog.healthOf(name).due(e.guard.up()) {
+		ctx, cancel := context.WithTimeout(ctx, examineWithin)
+		defer cancel()
+		e.await(ctx, name)
+	}
+	return !e.catalog.healthOf(name).lost
+}
+
+// look looks for the blobs of a name and notes what it finds.
+func (e *Engine) look(ctx context.Context, name string) error {
+	ent, ok := e.catalog.get(name)
+	if !ok || ent.broken != "" || ent.empty {
+		return nil
+	}
+	h := health{at: time.Now(), answered: e.guard.up()}
+	err := e.lookFor(ctx, name, ent, &h)
+	if errors.Is(err, errRebuild) {
+		return e.rebuild(ctx, name, ent, h)
+	}
+	if err == nil || !e.guard.up() {
+		e.note(name, ent, h)
+	}
+	return err
+}
+
+// errRebuild says that the manifest or the config of a name is gone.
+var errRebuild = errors.New("its manifest or config is gone from the bucket")
+
+func (e *Engine) lookFor(ctx context.Context, name string, ent entry, h *health) error {
+	closure, err := e.closure(ctx, name)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return errRebuild
+	}
+	if err != nil {
+		return err
+	}
+	if h.gone, h.lost, err = e.missing(ctx, closure); err != nil || len(h.gone) == 0 {
+		return err
+	}
+	if h.gone[ent.desc.Digest] {
+		return rebuildIf(h.lost)
+	}
+	b, err := e.readBlob(ctx, ent.desc)
+	if err != nil {
+		return err
+	}
+	m, err := cacheconfig.ParseManifest(b)
+	if err == nil && m.IsCache() {
+		if h.gone[m.Config.Digest] {
+			return rebuildIf(h.lost)
+		}
+		if h.shown, err = e.keepTrimmed(ctx, ent.desc, b, h.gone); err != nil {
+			return err
+		}
+	}
+	if h.lost || h.shown != nil {
+		h.why = fmt.Sprintf("%d of %d blobs cannot be had, %s among them; the next export writes them again",
+			len(h.gone), len(closure), anyOf(h.gone))
+	}
+	return nil
+}
+
+// rebuildIf is for a cache whose manifest or config cannot be had: BuildKit passes over one of which that
+// is only out of reach.
+func rebuildIf(lost bool) error {
+	if lost {
+		return errRebuild
+	}
+	return nil
+}
+
+// keepTrimmed puts the manifest without the blobs that are gone on local disk, and describes it.
+func (e *Engine) keepTrimmed(ctx context.Context, desc ocispec.Descriptor, manifest []byte, gone map[digest.Digest]bool) (*ocispec.Descriptor, error) {
+	b, err := cacheconfig.Trim(manifest, func(d digest.Digest) bool { return gone[d] })
+	if err != nil {
+		return nil, err
+	}
+	desc.Digest, desc.Size = digest.FromBytes(b), int64(len(b))
+	return &desc, e.keepBytes(ctx, b)
+}
+
+// rebuild makes a layout of the cache config in the name object, as of a name that type=s3 wrote.
+func (e *Engine) rebuild(ctx context.Context, name string, ent entry, h health) error {
+	obj, err := e.guard.GetName(ctx, name)
+	if err != nil || !sameVersion(ent.version, index.Version(obj.Version)) {
+		return err // it is read again with the next listing
+	}
+	obj.Descriptor = nil
+	n, err := e.understand(obj)
+	if err != nil || cacheconfig.Empty(obj.Body) {
+		h.lost, h.why = true, errRebuild.Error()
+		e.note(name, ent, h)
+		return nil
+	}
+	e.log.Warn("a layout is made anew of its cache config", "name", name, "why", errRebuild)
+	if err := e.learn(n); err != nil {
+		return err
+	}
+	return e.look(ctx, name)
+}
+
+func (e *Engine) note(name string, ent entry, h health) {
+	was := e.catalog.healthOf(name)
+	e.catalog.setHealth(name, ent.desc.Digest, h)
+	switch {
+	case h.lost && !was.lost:
+		e.log.Warn("a name is broken", "name", name, "why", h.why)
+		e.guard.report(fmt.Errorf("name %q: %s", name, h.why))
+	case was.lost && !h.lost:
+		e.log.Info("a name is whole again", "name", name)
+	}
+}
+
+// missing lists the blobs of a closure that cannot be had: that are not here, and not in the bucket or,
+// while it does not answer, out of reach. It says whether some are gone from the bucket.
+func (e *Engine) missing(ctx context.Context, closure []ocispec.Descriptor) (gone map[digest.Digest]bool, lost bool, err error) {
+	var mu sync.Mutex // guards gone and lost
+	gone = map[digest.Digest]bool{}
+	err = each(ctx, closure, func(ctx context.Context, d ocispec.Descriptor) error {
+		have, isLost, err := e.have(ctx, d)
+		if !have && err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			gone[d.Digest] = true
+			lost = lost || isLost
+		}
+		return err
+	})
+	return gone, lost, err
+}
+
+func (e *Engine) have(ctx context.Context, d ocispec.Descriptor) (have, lost bool, err error) {
+	if local := e.disk.Stat(d.Digest); local.State == disk.Warm || local.State == disk.Staged {
+		return true, false, nil
+	}
+	if _, ok := e.synthetic(d.Digest); ok {
+		return true, false, nil
+	}
+	if !e.guard.up() {
+		return false, false, nil
+	}
+	if rec, ok, err := e.index.Blob(d.Digest); err == nil && ok && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe {
+		return true, false, nil
+	}
+	a, err := e.presence.ask(ctx, d.Digest, believe)
+	if err != nil {
+		return false, false, err
+	}
+	have = a.found && a.size == d.Size
+	return have, !have, nil
+}
+
+// anyOf names one of them, always the same.
+func anyOf(ds map[digest.Digest]bool) digest.Digest {
+	var all []digest.Digest
+	for d := range ds {
+		all = append(all, d)
+	}
+	return slices.Min(all)
+}

@@ -1,0 +1,161 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/layoutfs/layoutfs/index"
+	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+const (
+	// asksNames bounds the name objects that are read at once.
+	asksNames = 16
+	// refreshTimeout bounds how long an open of index.json waits for the bucket before it is served
+	// from what is known.
+	refreshTimeout = 10 * time.Second
+)
+
+// load fills the catalog from the index.
+func (e *Engine) loadNames() error {
+	for n, err := range e.index.Names("") {
+		if err != nil {
+			return fmt.Errorf("read the names of the index: %w", err)
+		}
+		e.catalog.set(n.Name, entryOf(n))
+	}
+	return nil
+}
+
+func entryOf(n index.Name) entry {
+	ent := entry{version: n.Version, desc: n.Descriptor, read: len(n.Closure) > 0}
+	if n.Synthetic && len(n.Closure) > 1 {
+		ent.config = &n.Closure[1]
+	}
+	return ent
+}
+
+// refresh lists the names of a scope, unless a listing of it began at most --refresh ago, and reads those
+// that changed. A listing under way that began earlier does not do. A bucket that does not answer leaves
+// what is known.
+func (e *Engine) refresh(ctx context.Context, scope string) error {
+	since := time.Now().Add(-e.o.Refresh)
+	for !e.o.Offline && !e.catalog.listedSince(scope, since) {
+		ch := e.catalog.flight.DoChan(scope, func() (any, error) {
+			ctx, cancel := context.WithTimeout(e.ctx, refreshTimeout)
+			defer cancel()
+			return nil, e.list(ctx, scope)
+		})
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case r := <-ch:
+			if r.Err != nil {
+				return r.Err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) list(ctx context.Context, scope string) error {
+	began := time.Now()
+	listing := map[string]index.Version{}
+	for n, err := range e.guard.ListNames(ctx, scope) {
+		if err != nil {
+			return fmt.Errorf("list names: %w", err)
+		}
+		if inScope(scope, n.Name) {
+			listing[n.Name] = index.Version(n.Version)
+		}
+	}
+	changed, gone := e.catalog.differences(scope, listing, began)
+	for _, name := range gone {
+		if err := e.dropName(name); err != nil {
+			return err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(asksNames)
+	for _, name := range changed {
+		g.Go(func() error { return e.readName(ctx, name) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(changed) > 0 {
+		e.presence.reconsider()
+	}
+	e.catalog.noteListed(scope, began)
+	return nil
+}
+
+func (e *Engine) dropName(name string) error {
+	e.catalog.remove(name)
+	if err := e.index.DeleteName(name); err != nil {
+		return fmt.Errorf("forget name %q: %w", name, err)
+	}
+	return nil
+}
+
+// readName reads a name object and notes what it says. One that cannot be understood is kept as
+// broken: it is not shown, and not read again until it changes.
+func (e *Engine) readName(ctx context.Context, name string) error {
+	obj, err := e.guard.GetName(ctx, name)
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
+		return e.dropName(name)
+	case errors.Is(err, bucket.ErrUnreachable) || ctx.Err() != nil:
+		return err
+	case err != nil:
+		e.unreadable(name, err)
+		return nil
+	}
+	if obj.Descriptor == nil && cacheconfig.Empty(obj.Body) {
+		e.catalog.set(name, entry{version: index.Version(obj.Version), empty: true, learnt: time.Now()})
+		return nil
+	}
+	n, err := e.understand(obj)
+	if err != nil {
+		e.markBroken(name, index.Version(obj.Version), err)
+		return nil
+	}
+	return e.learn(n)
+}
+
+// unreadable notes a name whose object the bucket has and does not give. What was known of it stays.
+func (e *Engine) unreadable(name string, err error) {
+	if old, ok := e.catalog.get(name); ok && old.broken == "" {
+		e.log.Warn("a name has changed and cannot be read", "name", name, "err", err)
+		e.guard.report(fmt.Errorf("name %q: %w", name, err))
+	} else {
+		e.markBroken(name, index.Version{}, err)
+	}
+	e.catalog.postpone(name, time.Now().Add(doubt))
+}
+
+func (e *Engine) markBroken(name string, v index.Version, err error) {
+	e.log.Warn("a name cannot be shown", "name", name, "err", err)
+	e.guard.report(fmt.Errorf("name %q: %w", name, err))
+	e.catalog.set(name, entry{version: v, broken: err.Error(), learnt: time.Now()})
+}
+
+// learn notes a name in the index and the catalog.
+func (e *Engine) learn(n index.Name) error {
+	if e.catalog.waiting(n.Name, n.Descriptor.Digest) {
+		return nil
+	}
+	if err := e.index.PutName(n); err != nil {
+		return fmt.Errorf("note name %q: %w", n.Name, err)
+	}
+	ent := entryOf(n)
+	ent.learnt = time.Now()
+	e.catalog.set(n.Name, ent)
+	return nil
+}
