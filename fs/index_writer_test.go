@@ -72,7 +72,7 @@ func TestIndexIsWrittenInAllWays(t *testing.T) {
 			return errors.Join(err, rest, f.Close())
 		},
 		"sed -i":         inShell(`cat "$2" > "$1" && sed -i s/nothing// "$1"`, source),
-		"read and write": inShell(`exec 3<> "$1" && head -c 9999999 <\&3 >/dev/null && cp "$2" "$1" && exec 3>\&-`, source),
+		"read and write": inShell(`exec 3<> "$1" && head -c 9999999 <&3 >/dev/null && cp "$2" "$1" && exec 3>&-`, source),
 	} {
 		r.names.set("", before)
 		if err := write(r.path("index.json")); err != nil {
@@ -85,7 +85,7 @@ func TestIndexIsWrittenInAllWays(t *testing.T) {
 // A line break at the end is no change of anything, but a valid one.
 func TestIndexIsAppendedTo(t *testing.T) {
 	r := testMount(t)
-	mustShell(t, `printf '\\n' >> "$1"`, r.path("index.json"))
+	mustShell(t, `printf '\n' >> "$1"`, r.path("index.json"))
 	r.wantPublished(t, publication{"", emptyIndex, emptyIndex + "\n"})
 	said, err := shell(`echo more >> "$1"`, r.path("index.json"))
 	if got, readErr := os.ReadFile(r.path("index.json")); readErr != nil || string(got) != emptyIndex+"\n" {
