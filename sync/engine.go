@@ -3,14 +3,12 @@ package sync
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/index"
@@ -195,7 +193,7 @@ func (e *Engine) notFetched(d digest.Digest, err error) {
 }
 
 // Flush returns when nothing is staged and no name waits for publication. When ctx ends first, or an
-// upload fails, the error says what remains and why; it is tried again in the background.
+// upload fails, the error says why, and Status what remains; it is tried again in the background.
 func (e *Engine) Flush(ctx context.Context) error {
 	var errs []error
 	for _, d := range e.uploader.pending() {
@@ -209,12 +207,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 	if len(errs) == 0 {
 		errs = append(errs, e.publishPending(ctx))
 	}
-	if err := errors.Join(errs...); err != nil {
-		u, names := e.disk.Usage(), len(e.pending.all())
-		return fmt.Errorf("%d blobs (%s) and %d names are not in the bucket yet: %w",
-			u.StagedBlobs, humanize.IBytes(uint64(u.StagedBytes)), names, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Status reports what the engine holds and does.

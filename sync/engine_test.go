@@ -305,8 +305,8 @@ func TestWriteBackSurvivesARestart(t *testing.T) {
 		t.Fatalf("an acknowledged name is not shown: %q", got)
 	}
 	err := h.Flush(t.Context())
-	if !errors.Is(err, bucket.ErrUnreachable) || !strings.Contains(err.Error(), "4 blobs") {
-		t.Errorf("flush without a bucket: %v", err)
+	if s := h.Status(); !errors.Is(err, bucket.ErrUnreachable) || s.Staged.Blobs != 4 || s.Pending != 1 {
+		t.Errorf("flush without a bucket: %v, status %+v", err, s)
 	}
 	h.stop()
 	b.failing(nil)
