@@ -14,8 +14,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
+	"github.com/layoutfs/layoutfs/sync"
 	"github.com/layoutfs/layoutfs/sync/disk"
 )
 
@@ -101,10 +100,12 @@ func mayMove(store *disk.Store, dir string, before, now identity) error {
 	if err != nil {
 		return err
 	}
-	if u := store.Usage(); u.StagedBlobs > 0 || len(names) > 0 {
-		return fmt.Errorf("cache directory %s holds %d blobs (%s) and %d names that wait for upload to %s, not to %s: "+
+	u := store.Usage()
+	if u.StagedBlobs > 0 || len(names) > 0 {
+		staged := sync.Count{Blobs: u.StagedBlobs, Bytes: u.StagedBytes}
+		return fmt.Errorf("cache directory %s holds %s to be uploaded to %s, not to %s: "+
 			"mount that bucket with it until they are there, or choose another --cache-dir",
-			dir, u.StagedBlobs, humanize.IBytes(uint64(u.StagedBytes)), len(names), before, now)
+			dir, remainder(staged, len(names)), before, now)
 	}
 	return nil
 }

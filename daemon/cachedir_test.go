@@ -70,7 +70,7 @@ func TestCacheDirectoryOfAnotherBucket(t *testing.T) {
 	_ = s.Close()
 
 	s, err = cacheOf(t, dir, identity{Bucket: "two"})
-	if err == nil || !strings.Contains(err.Error(), "1 blobs") || !strings.Contains(err.Error(), "s3://one/") {
+	if err == nil || !strings.Contains(err.Error(), "1 blob (21 B) to be uploaded to") || !strings.Contains(err.Error(), "s3://one/") {
 		t.Errorf("what is staged for one bucket goes to another: %v", err)
 	}
 	_ = s.Close()

@@ -117,7 +117,7 @@ func (c *Client) order(ctx context.Context, mountpoint, path string, timeout tim
 	case out.Error == "":
 		return nil
 	case out.Staged.Blobs > 0 || out.Pending > 0:
-		return &RemainsError{Mountpoint: mountpoint, Mounted: out.Mounted, Reason: out.Error}
+		return &RemainsError{Mountpoint: mountpoint, Staged: out.Staged, Pending: out.Pending, Mounted: out.Mounted, Reason: out.Error}
 	}
 	return fmt.Errorf("%s: %s", mountpoint, out.Error)
 }

@@ -75,11 +75,10 @@ func (d *Daemon) unmount(ctx context.Context, in UnmountRequest) (mounted bool, 
 	case left != nil && !in.Force:
 		return true, left
 	}
+	d.abandon.Store(left != nil) // ahead of the unmount, which ends Serve's wait
 	if err := d.unmountNow(in.Force); err != nil {
+		d.abandon.Store(false)
 		return true, err
-	}
-	if left != nil {
-		d.abandon.Store(true)
 	}
 	d.left()
 	return false, left

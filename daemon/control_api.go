@@ -1,6 +1,10 @@
 package daemon
 
 import (
+	"fmt"
+
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/layoutfs/layoutfs/sync"
 )
 
@@ -46,14 +50,28 @@ type Outcome struct {
 // RemainsError says that something acknowledged is not in the bucket yet. It is safe on local disk.
 type RemainsError struct {
 	Mountpoint string
+	Staged     sync.Count
+	Pending    int    // names
 	Mounted    bool   // else the next mount uploads it
-	Reason     string // what remains, and why
+	Reason     string // why; or empty
 }
 
 func (e *RemainsError) Error() string {
-	where := "it stays mounted, and uploads go on"
-	if !e.Mounted {
-		where = "they are kept in the cache directory, and the next mount of the bucket uploads them"
+	text := e.Mountpoint + ": " + remainder(e.Staged, e.Pending) + " not in the bucket yet"
+	if e.Reason != "" {
+		text += ": " + e.Reason
 	}
-	return e.Mountpoint + ": " + e.Reason + "; " + where
+	if e.Mounted {
+		return text + "; it stays mounted, and uploads go on"
+	}
+	return text + "; they are kept in the cache directory, and the next mount of the bucket uploads them"
+}
+
+// remainder says how much is staged and how many names wait.
+func remainder(staged sync.Count, names int) string {
+	blobs := fmt.Sprintf("%s (%s)", english.Plural(staged.Blobs, "blob", ""), bytesText(staged.Bytes))
+	if names == 0 {
+		return blobs
+	}
+	return blobs + " and " + english.Plural(names, "name", "")
 }

@@ -143,6 +143,19 @@ func TestForcedUmountTellsWhatRemains(t *testing.T) {
 	})
 }
 
+func TestForcedUmountDoesNotDrainAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, newFakeEngine(4), func(r *rig) { r.mount.lingers = time.Second })
+		err := r.client.order(t.Context(), testMountpoint, umountPath, time.Second, UnmountRequest{TimeoutSeconds: 1, Force: true})
+		wantRemains(t, err, "4 blobs (4.0 MiB)", "the next mount")
+		begin := time.Now()
+		wantRemains(t, <-r.ended, "by force")
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("it ended %s after the answer", took)
+		}
+	})
+}
+
 func TestRequestsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := serve(t, newFakeEngine(0), nil)

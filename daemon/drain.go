@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/layoutfs/layoutfs/sync"
 )
 
 const (
@@ -49,16 +47,11 @@ func (d *Daemon) reportDrain() (stop func()) {
 				return
 			case <-ticker.C:
 				s := d.engine.Status()
-				d.log.Info("draining", "staged", stagedText(s.Staged, s.Pending), "uploading", len(s.Uploading))
+				d.log.Info("draining", "staged", remainder(s.Staged, s.Pending), "uploading", len(s.Uploading))
 			}
 		}
 	}()
 	return func() { close(done) }
-}
-
-// stagedText says what is not in the bucket yet.
-func stagedText(staged sync.Count, names int) string {
-	return fmt.Sprintf("%d blobs (%s) and %d names are not in the bucket yet", staged.Blobs, bytesText(staged.Bytes), names)
 }
 
 // within is ctx with an end if seconds is not 0, and an error that says so.
@@ -70,4 +63,4 @@ func within(ctx context.Context, seconds float64) (context.Context, context.Canc
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not done within %s", d))
 }
 
-var errBusy = errors.New("the mount is in use: end what has files or its working directory there, or use --force")
+var errBusy = errors.New("it is in use: end what has files or its working directory there, or use --force")

@@ -60,7 +60,7 @@ func (e *fakeEngine) Flush(ctx context.Context) error {
 	case <-uploaded:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%d blobs are not in the bucket yet: %w", staged, context.Cause(ctx))
+		return fmt.Errorf("wait for an upload: %w", context.Cause(ctx))
 	}
 }
 
@@ -75,6 +75,7 @@ type fakeMount struct {
 	mu       sync.Mutex // guards following
 	busy     bool
 	detached bool
+	lingers  time.Duration // from the end of the mount until Unmount returns
 	gone     chan struct{} // closed when the kernel has let go
 }
 
@@ -87,6 +88,7 @@ func (m *fakeMount) Unmount() error {
 		return syscall.EBUSY
 	}
 	close(m.gone)
+	time.Sleep(m.lingers)
 	return nil
 }
 

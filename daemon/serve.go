@@ -105,11 +105,11 @@ func (d *Daemon) remains(reason error) error {
 	if s.Staged.Blobs == 0 && s.Pending == 0 {
 		return nil
 	}
-	text := stagedText(s.Staged, s.Pending)
+	e := &RemainsError{Mountpoint: d.config.Mountpoint, Staged: s.Staged, Pending: s.Pending}
 	if reason != nil {
-		text += ": " + reason.Error()
+		e.Reason = reason.Error()
 	}
-	return &RemainsError{Mountpoint: d.config.Mountpoint, Reason: text}
+	return e
 }
 
 // end ends the parts.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/sync"
@@ -75,21 +76,14 @@ func modeText(m daemon.ModeStatus) string {
 }
 
 func countText(c sync.Count) string {
-	return fmt.Sprintf("%s in %s", sizeText(c.Bytes), plural(c.Blobs, "blob"))
+	return fmt.Sprintf("%s in %s", sizeText(c.Bytes), english.Plural(c.Blobs, "blob", ""))
 }
 
 func pendingText(names int) string {
 	if names == 0 {
 		return ""
 	}
-	return ", " + plural(names, "name") + " to be published"
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return ", " + english.Plural(names, "name", "") + " to be published"
 }
 
 // transfers prints one line for each blob in flight.
