@@ -114,7 +114,7 @@ func serve(ctx context.Context, o order, ready func(addr string)) error {
 	}
 	addr, release, err := reserve(o.Addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", o.Addr, err)
+		return fmt.Errorf("listen on %s: %w (port 0 takes a free one)", o.Addr, err)
 	}
 	defer release()
 	return embedgw.RunVersityGW(ctx, be, gateway(o, addr, func() { ready(addr) }))
@@ -129,9 +129,9 @@ func lock(ctx context.Context, dir folder) (unlock func(), err error) {
 	l := flock.New(dir.lock())
 	if ok, err := l.TryLockContext(ctx, 20*time.Millisecond); !ok {
 		if err == nil || errors.Is(err, context.DeadlineExceeded) {
-			err = errors.New("another layoutfs serves it")
+			err = errors.New("another layoutfs serves this folder: end that one, or choose another folder")
 		}
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+		return nil, err
 	}
 	return func() { _ = l.Close() }, nil
 }

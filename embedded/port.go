@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve turns port 0 of addr into a free port, and keeps it from other takers of port 0 until release
-// is called: it is bound but not listened on, with SO_REUSEADDR, which on Linux lets a second socket that
-// asks for just this port listen, and keeps it out of the ports given to those who ask for any.
+// reserve takes the port of addr, for 0 a free one, until release is called: it is bound but not listened
+// on, with SO_REUSEADDR, which on Linux lets a second socket that asks for just this port listen, and keeps
+// it out of the ports given to those who ask for any.
 func reserve(addr string) (reserved string, release func(), err error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port != "0" {
-		return addr, func() {}, err
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", nil, err
 	}
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -52,9 +52,9 @@ func bound(tcp *net.TCPAddr) (int, error) {
 
 func sockaddr(tcp *net.TCPAddr) (family int, sa unix.Sockaddr) {
 	if ip := tcp.IP.To4(); ip != nil {
-		return unix.AF_INET, &unix.SockaddrInet4{Addr: [4]byte(ip)}
+		return unix.AF_INET, &unix.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(ip)}
 	}
-	six := &unix.SockaddrInet6{}
+	six := &unix.SockaddrInet6{Port: tcp.Port}
 	copy(six.Addr[:], tcp.IP)
 	return unix.AF_INET6, six
 }
