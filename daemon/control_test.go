@@ -150,7 +150,7 @@ func TestForcedUmountDoesNotDrainAgain(t *testing.T) {
 		wantRemains(t, err, "4 blobs (4.0 MiB)", "the next mount")
 		begin := time.Now()
 		wantRemains(t, <-r.ended, "by force")
-		if took := time.Since(begin); took > 0 {
+		if took := time.Since(begin); took > time.Second {
 			t.Errorf("it ended %s after the answer", took)
 		}
 	})
