@@ -25,6 +25,9 @@ import (
 // errMismatch is what the fake says of content that is not what its name promises.
 var errMismatch = errors.New("the content has another digest")
 
+// errListing is what a listing breaks off with.
+var errListing = errors.New("the bucket does not answer")
+
 // fakeBlobs keeps blobs in a folder, checked as the engine checks them.
 type fakeBlobs struct {
 	dir     string
@@ -32,12 +35,14 @@ type fakeBlobs struct {
 	commits atomic.Int64 // that succeeded
 	reads   atomic.Int64 // through the daemon
 
-	mu       sync.Mutex // guards following
-	size     map[digest.Digest]int64
-	opened   int        // and not closed
-	closed   *sync.Cond // told when there are fewer
-	onCommit func(path string, d digest.Digest) error
-	onRead   func(ctx context.Context) error
+	mu        sync.Mutex // guards following
+	size      map[digest.Digest]int64
+	opened    int                      // and not closed
+	closed    *sync.Cond               // told when there are fewer
+	hidden    map[string]digest.Digest // by scope: left out of listings
+	failAfter int                      // so many blobs that are listed
+	onCommit  func(path string, d digest.Digest) error
+	onRead    func(ctx context.Context) error
 }
 
 func newFakeBlobs(t *testing.T, dir string) *fakeBlobs {
@@ -45,7 +50,7 @@ func newFakeBlobs(t *testing.T, dir string) *fakeBlobs {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}}
+	b := &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}, hidden: map[string]digest.Digest{}}
 	b.closed = sync.NewCond(&b.mu)
 	return b
 }
@@ -80,6 +85,27 @@ func (b *fakeBlobs) add(t *testing.T, content []byte) digest.Digest {
 	defer b.mu.Unlock()
 	b.size[d] = int64(len(content))
 	return d
+}
+
+// know makes a blob known that is never read.
+func (b *fakeBlobs) know(d digest.Digest, size int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size[d] = size
+}
+
+// hide keeps a blob from being listed in a layout.
+func (b *fakeBlobs) hide(scope string, d digest.Digest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hidden[scope] = d
+}
+
+// failListing makes listings fail after n blobs; 0: not any more.
+func (b *fakeBlobs) failListing(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failAfter = n
 }
 
 func (b *fakeBlobs) content(t *testing.T, d digest.Digest) []byte {
@@ -174,16 +200,23 @@ func (b *fakeBlobs) Forget(ctx context.Context, d digest.Digest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.size, d)
-	return os.Remove(b.file(d))
+	if err := os.Remove(b.file(d)); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-func (b *fakeBlobs) All(ctx context.Context, _ string) iter.Seq2[digest.Digest, error] {
+func (b *fakeBlobs) All(ctx context.Context, scope string) iter.Seq2[digest.Digest, error] {
 	b.mu.Lock()
-	all := slices.Sorted(maps.Keys(b.size))
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	all, hidden, failAfter := slices.Sorted(maps.Keys(b.size)), b.hidden[scope], b.failAfter
 	return func(yield func(digest.Digest, error) bool) {
-		for _, d := range all {
-			if !yield(d, ctx.Err()) {
+		for i, d := range all {
+			if failAfter > 0 && i >= failAfter {
+				yield("", errListing)
+				return
+			}
+			if d != hidden && !yield(d, ctx.Err()) {
 				return
 			}
 		}
@@ -255,6 +288,12 @@ func (n *fakeNames) set(scope, index string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.index[scope] = index
+}
+
+func (n *fakeNames) remove(scope string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.index, scope)
 }
 
 func (n *fakeNames) failWith(err error) {

@@ -43,9 +43,12 @@ func blobName(alg digest.Algorithm, name string) (digest.Digest, bool) {
 	return digest.NewDigestFromEncoded(alg, name), true
 }
 
+// maxName is the longest name of a file, in bytes (NAME_MAX).
+const maxName = 255
+
 // directories are those of the names beneath a scope that a directory can show.
 func directories(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return fixed(name) || reserved(name) || name == "" || strings.Contains(name, "/")
+		return fixed(name) || reserved(name) || name == "" || len(name) > maxName || strings.ContainsAny(name, "/\x00")
 	})
 }

@@ -160,8 +160,8 @@ func (t *tree) move(p *place, dst folder, newName string) error {
 	to := filepath.Join(dst.local(), newName)
 	old := displaced(dst, newName)
 	st, statErr := lstat(to)
-	if err := os.Rename(from, to); err != nil {
-		return err
+	if err := unix.Rename(from, to); err != nil { // os.Rename would not replace an empty directory
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	if statErr == nil && old != p && old.gone == nil {
 		old.drop(t, st)
