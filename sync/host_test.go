@@ -230,3 +230,8 @@ func mustJSON(t *testing.T, v any) []byte {
 
 // forgive ends an outage without waiting for it to be noticed.
 func (h *host) forgive() { h.guard.watch.end() }
+
+// indexName is what is learnt of the name buildkit when the bucket has it with that manifest.
+func indexName(d ocispec.Descriptor) index.Name {
+	return index.Name{Name: defaultName, Version: index.Version{ETag: "theirs"}, Descriptor: d}
+}
