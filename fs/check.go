@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -41,6 +42,9 @@ func check(mountpoint string, allowOther bool) error {
 	if _, err := fusermount(); err != nil {
 		return err
 	}
+	if unix.Access(mountpoint, unix.W_OK) != nil {
+		return refusal{syscall.EACCES, "a plain user mounts only where it may write: choose another folder, or run as root"}
+	}
 	if allowOther {
 		return checkAllowOther(fuseConf)
 	}
@@ -49,6 +53,9 @@ func check(mountpoint string, allowOther bool) error {
 
 func checkDevice(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, syscall.EACCES) {
+		return refusal{syscall.EACCES, fmt.Sprintf("this user may not open %s: let it with \"chmod 666 %[1]s\", as udev does, or run as root", path)}
+	}
 	if err != nil {
 		return fmt.Errorf("FUSE is not available: %w (load the kernel's module with \"modprobe fuse\"; in a container, "+
 			"start that with \"--device %s --cap-add SYS_ADMIN\")", err, path)
@@ -140,5 +147,5 @@ func checkAllowOther(conf string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("to let other users in, %s must have a line \"user_allow_other\": %w", conf, syscall.EPERM)
+	return refusal{syscall.EPERM, fmt.Sprintf("to let other users in, %s must have a line \"user_allow_other\"", conf)}
 }
