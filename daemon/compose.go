@@ -119,7 +119,7 @@ func (d *Daemon) startEmbedded(ctx context.Context) error {
 func (d *Daemon) openDisk() (*disk.Store, error) {
 	c := d.config
 	if err := os.MkdirAll(c.CacheDir, 0o700); err != nil {
-		return nil, fmt.Errorf("cache directory: %w", err)
+		return nil, fmt.Errorf("cache directory: %w; choose another with --cache-dir", err)
 	}
 	size, err := c.CacheSize.on(c.CacheDir)
 	if err != nil {
@@ -152,8 +152,9 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 		Configured: c.Bucket.Names,
 		WriteBack:  c.WriteBack, ReadOnly: c.ReadOnly, AllowDelete: c.AllowDelete, Offline: c.Offline,
 		Refresh: atLeastATick(c.Refresh), TouchRefresh: atLeastATick(c.Bucket.TouchRefresh),
-		Uploads: c.Bucket.UploadParallelism,
-		Log:     d.log,
+		Patience: atLeastATick(c.Patience),
+		Uploads:  c.Bucket.UploadParallelism,
+		Log:      d.log,
 	})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type Config struct {
 	AllowDelete bool // dropping a tag deletes the name
 	Offline     bool // never touch the network
 	Refresh     time.Duration
+	Patience    time.Duration // how long clients wait for a bucket that does not answer
 
 	AllowOther bool // let other users in
 	UID, GID   uint32
@@ -48,6 +49,7 @@ func (c Config) Validate() error {
 		c.outside("--embedded", c.Embedded),
 		c.outside("--log-file", c.Log.File),
 		notNegative("--refresh", c.Refresh),
+		notNegative("--patience", c.Patience),
 		notNegative("--drain-timeout", c.DrainTimeout),
 		c.validateModes(),
 		c.Log.validate(),

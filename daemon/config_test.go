@@ -40,6 +40,7 @@ func TestValidate(t *testing.T) {
 		"inside the mountpoint":         func(c *Config) { c.CacheDir = "/mnt/cache/.layoutfs" },
 		"--log-file /mnt/cache/log is":  func(c *Config) { c.Log.File = "/mnt/cache/log" },
 		"--refresh -1s":                 func(c *Config) { c.Refresh = -time.Second },
+		"--patience -1s":                func(c *Config) { c.Patience = -time.Second },
 		"--drain-timeout -1s":           func(c *Config) { c.DrainTimeout = -time.Second },
 		"--umask 1000":                  func(c *Config) { c.Umask = 0o1000 },
 		"--log-level \"loud\"":          func(c *Config) { c.Log.Level = "loud" },

@@ -54,7 +54,7 @@ func Detach(ctx context.Context, c Config) (Ready, error) {
 	}
 	from, cmd, err := spawn(c)
 	if err != nil {
-		return Ready{}, fmt.Errorf("start the daemon: %w", err)
+		return Ready{}, err
 	}
 	defer from.Close()
 	ready, err := awaitReport(ctx, from, cmd, c.Log.File)
@@ -85,7 +85,7 @@ func spawn(c Config) (*os.File, *exec.Cmd, error) {
 	defer config.Close()
 	from, to, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("start the daemon: %w", err)
 	}
 	defer to.Close()
 	cmd := exec.Command(path, DetachedCommand, c.Mountpoint)
@@ -96,7 +96,7 @@ func spawn(c Config) (*os.File, *exec.Cmd, error) {
 	cmd.ExtraFiles = []*os.File{config, to}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, nil, errors.Join(err, from.Close())
+		return nil, nil, errors.Join(fmt.Errorf("start the daemon: %w", err), from.Close())
 	}
 	return from, cmd, nil
 }

@@ -54,7 +54,7 @@ func (c LogConfig) logger(w io.Writer) *slog.Logger {
 // open opens the log file for appending. One that has grown large is put aside as FILE.1.
 func (c LogConfig) open() (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(c.File), 0o700); err != nil {
-		return nil, fmt.Errorf("log file: %w", err)
+		return nil, fmt.Errorf("folder of the log file %s: %w; choose another with --log-file", c.File, err)
 	}
 	if info, err := os.Stat(c.File); err == nil && info.Mode().IsRegular() && info.Size() > maxLogFile {
 		if err := os.Rename(c.File, c.File+".1"); err != nil {
@@ -63,7 +63,7 @@ func (c LogConfig) open() (*os.File, error) {
 	}
 	f, err := os.OpenFile(c.File, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("log file: %w", err)
+		return nil, fmt.Errorf("log file: %w; choose another with --log-file", err)
 	}
 	return f, nil
 }
