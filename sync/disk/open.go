@@ -10,8 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Open locks the directory, sweeps stale scratch, and scans what is there. It makes the directory if
-// there is none. The error is a *BusyError when another process holds it.
+// Open locks the directory and scans what is there. It makes the directory if there is none. Scratch is
+// left as it is: who writes there knows what of it is of use still. The error is a *BusyError when another
+// process holds the directory.
 func Open(dir string, o Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -64,10 +65,8 @@ func (s *Store) start() error {
 	if err := makeFolders(s.dir); err != nil {
 		return err
 	}
-	for _, dir := range []string{scratchDir, tmpDir} {
-		if err := sweep(filepath.Join(s.dir, dir)); err != nil {
-			return fmt.Errorf("sweep what a previous run left: %w", err)
-		}
+	if err := sweep(filepath.Join(s.dir, tmpDir)); err != nil {
+		return fmt.Errorf("sweep what a previous run left: %w", err)
 	}
 	if err := s.scan(); err != nil {
 		return err

@@ -33,7 +33,8 @@ func TestStatesSurviveARestart(t *testing.T) {
 	p := openPart(t, s, random(3, 3*ChunkSize))
 	write(t, p, random(3, 3*ChunkSize), 1)
 	must(t, p.Close())
-	stale := scratch(t, s, []byte("x"))
+	unfinished := scratch(t, s, []byte("x"))
+	must(t, os.WriteFile(s.tempPath(), nil, 0o600))
 	before := s.Usage()
 	must(t, s.Close())
 	s = reopen(t, s.dir, Options{})
@@ -43,8 +44,11 @@ func TestStatesSurviveARestart(t *testing.T) {
 	if after := s.Usage(); after != before {
 		t.Errorf("usage %+v, was %+v", after, before)
 	}
-	if exists(stale) {
-		t.Error("stale scratch was not swept")
+	if !exists(unfinished) {
+		t.Error("scratch that a client may go on with is gone")
+	}
+	if left := leftovers(t, s, tmpDir); len(left) > 0 {
+		t.Errorf("not swept: %q", left)
 	}
 	p = openPart(t, s, random(3, 3*ChunkSize))
 	if p.Has(0) || !p.Has(1) || p.Has(2) {
