@@ -60,7 +60,11 @@ func TestCacheDirectoryOfAnotherBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	content := []byte("staged for bucket one")
-	if err := s.StageBytes(t.Context(), content, digest.FromBytes(content)); err != nil {
+	path := filepath.Join(s.Scratch(), "blob")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stage(t.Context(), path, digest.FromBytes(content)); err != nil {
 		t.Fatal(err)
 	}
 	marker := filepath.Join(s.IndexDir(), "marker")

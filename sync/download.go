@@ -197,8 +197,8 @@ func (dl *download) wake() {
 	dl.changed = make(chan struct{})
 }
 
-// await returns when [from,to) can be read. The end of a blob is given out when all of it was
-// verified, if all of it is there, so that a client that reads the whole never gets wrong bytes.
+// await returns when [from,to) can be read. As soon as all of a blob is there nothing more is given out
+// before it was verified: a client that reads the whole, in whatever order, never gets wrong bytes.
 func (dl *download) await(ctx context.Context, from, to int) error {
 	for {
 		dl.mu.Lock()
@@ -223,8 +223,7 @@ func (dl *download) ready(from, to int) (bool, error) {
 	if missing := dl.part.Missing(from, to); len(missing) > 0 {
 		return false, dl.failed[missing[0].From]
 	}
-	last := to == dl.part.Chunks()
-	return !last || dl.verified || !dl.part.Complete(), nil
+	return dl.verified || !dl.part.Complete(), nil
 }
 
 // verify begins to verify the blob when all of it is there.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"math/rand/v2"
 	"os"
@@ -156,6 +157,31 @@ func TestBucketWithWrongBytesIsNeverWarm(t *testing.T) {
 	must(t, err)
 	if !bytes.Equal(got, good) {
 		t.Error("after the bucket was mended the blob is still wrong")
+	}
+}
+
+// TestWrongBytesAreFoundInWhateverOrderTheyAreRead, and however many read them.
+func TestWrongBytesAreFoundInWhateverOrderTheyAreRead(t *testing.T) {
+	const chunks = 9
+	good := random(chunks*disk.ChunkSize, 1)
+	bad := bytes.Clone(good)
+	bad[0] ^= 1
+	for _, order := range [][]int{{8, 7, 6, 5, 4, 3, 2, 1, 0}, {1, 2, 3, 4, 5, 6, 7, 8, 0}, {0, 8, 2, 4, 6, 1, 3, 5, 7}} {
+		b := newMemBucket()
+		d := b.putAs(digest.FromBytes(good), bad, time.Now())
+		h := newHost(t, b, nil)
+		r, err := h.Open(t.Context(), d)
+		must(t, err)
+		var failed error
+		for _, chunk := range order {
+			if _, err := r.ReadAt(t.Context(), make([]byte, disk.ChunkSize), int64(chunk)*disk.ChunkSize); err != nil && err != io.EOF {
+				failed = err
+			}
+		}
+		must(t, r.Close())
+		if !errors.Is(failed, disk.ErrMismatch) {
+			t.Errorf("all of a damaged blob was read in the order %v: %v", order, failed)
+		}
 	}
 }
 

@@ -135,7 +135,7 @@ func (e *Engine) lookFor(ctx context.Context, name string, ent entry, h *health)
 		if h.gone[m.Config.Digest] {
 			return rebuildIf(h.lost)
 		}
-		if h.shown, err = e.keepTrimmed(ctx, ent.desc, b, h.gone); err != nil {
+		if h.shown, err = e.keepTrimmed(ent.desc, b, h.gone); err != nil {
 			return err
 		}
 	}
@@ -156,13 +156,13 @@ func rebuildIf(lost bool) error {
 }
 
 // keepTrimmed puts the manifest without the blobs that are gone on local disk, and describes it.
-func (e *Engine) keepTrimmed(ctx context.Context, desc ocispec.Descriptor, manifest []byte, gone map[digest.Digest]bool) (*ocispec.Descriptor, error) {
+func (e *Engine) keepTrimmed(desc ocispec.Descriptor, manifest []byte, gone map[digest.Digest]bool) (*ocispec.Descriptor, error) {
 	b, err := cacheconfig.Trim(manifest, func(d digest.Digest) bool { return gone[d] })
 	if err != nil {
 		return nil, err
 	}
 	desc.Digest, desc.Size = digest.FromBytes(b), int64(len(b))
-	return &desc, e.keepBytes(ctx, b)
+	return &desc, e.keepBytes(b)
 }
 
 // rebuild makes a layout of the cache config in the name object, as of a name that type=s3 wrote.

@@ -81,6 +81,7 @@ func TestInAnOutageOneRequestAsksForItsEnd(t *testing.T) {
 		}
 		up()
 		time.Sleep(probeEvery)
+		synctest.Wait()
 		if ok, _ := g.state(); !ok {
 			t.Error("the end of the outage was not noticed")
 		}

@@ -82,7 +82,7 @@ func (e *Engine) synthesise(ctx context.Context, name string, d digest.Digest) e
 	if whole, gone, ok := e.catalog.standsFor(d); ok {
 		b, err := e.readBlob(ctx, whole)
 		if err == nil {
-			_, err = e.keepTrimmed(ctx, whole, b, gone)
+			_, err = e.keepTrimmed(whole, b, gone)
 		}
 		return err
 	}
@@ -96,20 +96,14 @@ func (e *Engine) synthesise(ctx context.Context, name string, d digest.Digest) e
 			return err
 		}
 	}
-	return errors.Join(e.keepBytes(ctx, layout.Config), e.keepBytes(ctx, layout.Manifest))
+	return errors.Join(e.keepBytes(layout.Config), e.keepBytes(layout.Manifest))
 }
 
 // keepBytes makes a warm blob of bytes that can be synthesised again.
-func (e *Engine) keepBytes(ctx context.Context, b []byte) error {
+func (e *Engine) keepBytes(b []byte) error {
 	d := digest.FromBytes(b)
-	if e.disk.Stat(d).State == disk.Staged {
-		return nil // on its way to the bucket
-	}
-	if err := e.disk.StageBytes(ctx, b, d); err != nil {
-		return fmt.Errorf("keep blob %s: %w", d, err)
-	}
-	if err := e.disk.Promote(d); err != nil {
-		return fmt.Errorf("keep blob %s: %w", d, err)
+	if err := e.disk.Keep(b, d); err != nil {
+		return err
 	}
 	return e.kept(d, int64(len(b)))
 }

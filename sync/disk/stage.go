@@ -165,17 +165,55 @@ func unchanged(path string, verified os.FileInfo) error {
 	return nil
 }
 
-// StageBytes stages content that did not come from a scratch file.
-func (s *Store) StageBytes(ctx context.Context, b []byte, d digest.Digest) error {
+// Keep makes a warm blob of content that can be had again. A copy that is there already is kept.
+func (s *Store) Keep(b []byte, d digest.Digest) error {
+	if err := s.keep(b, d); err != nil {
+		return fmt.Errorf("keep blob %s: %w", d, err)
+	}
+	return nil
+}
+
+func (s *Store) keep(b []byte, d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	if found := d.Algorithm().FromBytes(b); found != d {
+		return s.mismatch(d, found, int64(len(b)))
+	}
 	if err := s.Admit(int64(len(b))); err != nil {
-		return fmt.Errorf("stage blob %s: %w", d, err)
+		return err
 	}
 	path, err := s.writeTemp(b)
 	if err != nil {
-		return fmt.Errorf("stage blob %s: %w", d, err)
+		return err
 	}
-	if _, err := s.Stage(ctx, path, d); err != nil {
+	s.mu.Lock()
+	gone, err := s.adoptWarm(path, d, int64(len(b)))
+	s.mu.Unlock()
+	s.discard(gone)
+	if err != nil {
 		return errors.Join(err, remove(path))
 	}
 	return nil
+}
+
+// adoptWarm moves a file to blobs/, or removes it if there is a copy. With mu held.
+func (s *Store) adoptWarm(path string, d digest.Digest, size int64) (gone []trash, err error) {
+	if s.closed {
+		return nil, os.ErrClosed
+	}
+	e := s.table.get(d)
+	if e != nil && e.complete() && s.whole(e) {
+		s.used(e)
+		return nil, os.Remove(path)
+	}
+	if e != nil && s.table.live(e) {
+		gone = append(gone, s.drop(e))
+	}
+	if err := errors.Join(os.Chmod(path, 0o444), os.Rename(path, s.file(warmDir, d))); err != nil {
+		return gone, err
+	}
+	now := time.Now()
+	s.table.add(&entry{digest: d, state: Warm, dir: warmDir, size: size, held: size, used: now, noted: now})
+	return append(gone, s.trim(0)...), nil
 }

@@ -46,8 +46,28 @@ func TestStageRefusesWrongBytes(t *testing.T) {
 	if !exists(path) || s.Usage().Mismatches != 1 {
 		t.Error("the file is gone, or the mismatch is not counted")
 	}
-	if err := s.StageBytes(t.Context(), []byte("one"), d); !errors.Is(err, ErrMismatch) || len(leftovers(t, s, tmpDir)) > 0 {
-		t.Errorf("stage bytes: %v", err)
+}
+
+func TestKeep(t *testing.T) {
+	s := newStore(t, Options{CacheSize: 1000})
+	b := random(1, 300)
+	d := digest.FromBytes(b)
+	if err := s.Keep(b, digest.FromString("other")); !errors.Is(err, ErrMismatch) {
+		t.Errorf("keep of other bytes: %v", err)
+	}
+	p := openPart(t, s, b)
+	must(t, p.Close())
+	for range 2 {
+		must(t, s.Keep(b, d))
+		wantState(t, s, d, Warm)
+	}
+	staged := stage(t, s, random(2, 300))
+	must(t, s.Keep(random(2, 300), staged))
+	wantState(t, s, staged, Staged)
+	must(t, s.Keep(random(3, 600), digest.FromBytes(random(3, 600))))
+	wantState(t, s, d, Absent) // evicted
+	if u := s.Usage(); u.WarmBlobs != 1 || u.WarmBytes != 600 || len(leftovers(t, s, tmpDir)) > 0 {
+		t.Errorf("usage %+v, left %q", u, leftovers(t, s, tmpDir))
 	}
 }
 
