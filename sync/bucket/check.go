@@ -68,6 +68,8 @@ func (c *Client) advice(ctx context.Context, err error) string {
 	case credentialsMissing(err):
 		return "no AWS credentials found: give access_key_id and secret_access_key, set $AWS_ACCESS_KEY_ID and " +
 			"$AWS_SECRET_ACCESS_KEY, choose a profile with profile or $AWS_PROFILE, give the machine a role, or set no_sign_request=true for a public bucket (" + describe(err) + ")"
+	case isOfCredentials(err):
+		return "the service that gives the credentials does not answer: check it, the network, or what the AWS SDK's configuration says of it (" + describe(err) + ")"
 	case isNotS3(err):
 		return "something answers there, but not as S3 does: endpoint_url must be that of the S3 API, not of a console or a website (" + describe(err) + ")"
 	case statusOf(err) != 0:

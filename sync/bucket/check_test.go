@@ -34,6 +34,16 @@ func s3Error(status int, code, message string) http.HandlerFunc {
 		"<Error><Code>"+code+"</Code><Message>"+message+"</Message></Error>")
 }
 
+// wantKind makes sure that err is of a kind that callers tell apart, or of none if want is nil.
+func wantKind(t *testing.T, err, want error) {
+	t.Helper()
+	for _, kind := range []error{fs.ErrNotExist, fs.ErrPermission, bucket.ErrUnreachable} {
+		if errors.Is(err, kind) != errors.Is(want, kind) {
+			t.Errorf("%v\nis %q: %v", err, kind, errors.Is(err, kind))
+		}
+	}
+}
+
 func wantCheck(t *testing.T, c bucket.Config, kind error, texts ...string) {
 	t.Helper()
 	err := buckettest.OpenWith(t, c, bucket.Options{}).Check(t.Context())
@@ -45,11 +55,7 @@ func wantCheck(t *testing.T, c bucket.Config, kind error, texts ...string) {
 			t.Errorf("Check: %v\nwant %q in it", err, text)
 		}
 	}
-	for _, k := range []error{fs.ErrNotExist, fs.ErrPermission, bucket.ErrUnreachable} {
-		if errors.Is(err, k) != (k == kind) {
-			t.Errorf("Check: %v\nis %q: %v", err, k, errors.Is(err, k))
-		}
-	}
+	wantKind(t, err, kind)
 	if strings.Contains(err.Error(), c.SecretAccessKey) && c.SecretAccessKey != "" {
 		t.Errorf("Check tells the secret: %v", err)
 	}
@@ -146,38 +152,23 @@ func TestCheckCertificate(t *testing.T) {
 	server.Config.ErrorLog = log.New(t.Output(), "", 0)
 	server.StartTLS()
 	defer server.Close()
-	t.Setenv("AWS_CA_BUNDLE", "")
-	wantCheck(t, at(server.URL), bucket.ErrUnreachable, "$AWS_CA_BUNDLE")
+	wantCheck(t, at(server.URL), bucket.ErrUnreachable, "ca_bundle", "$AWS_CA_BUNDLE")
 
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
 	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	named := at(server.URL)
+	named.Network.CABundle = file
+	wantCheck(t, named, nil, "not as S3 does")
 	t.Setenv("AWS_CA_BUNDLE", file)
 	wantCheck(t, at(server.URL), nil, "not as S3 does")
-}
 
-func TestCredentialChain(t *testing.T) {
-	cfg := buckettest.Start(t)
-	none := cfg
-	none.AccessKeyID, none.SecretAccessKey = "", ""
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	for _, file := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
-		t.Setenv(file, filepath.Join(t.TempDir(), "none"))
-	}
-	for _, key := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"} {
-		t.Setenv(key, "")
-	}
-	wantCheck(t, none, fs.ErrPermission, "no AWS credentials found", "$AWS_PROFILE")
-
-	t.Setenv("AWS_ACCESS_KEY_ID", cfg.AccessKeyID)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", cfg.SecretAccessKey)
-	if err := buckettest.OpenWith(t, none, bucket.Options{}).Check(t.Context()); err != nil {
-		t.Errorf("Check with credentials from the environment: %v", err)
-	}
-	t.Setenv("AWS_ACCESS_KEY_ID", "NOBODY")
-	if err := buckettest.OpenWith(t, cfg, bucket.Options{}).Check(t.Context()); err != nil {
-		t.Errorf("the parameters must have precedence over the environment: %v", err)
+	for _, wrong := range []string{filepath.Join(t.TempDir(), "none.pem"), "/dev/null"} {
+		named.Network.CABundle = wrong
+		if _, err := bucket.Open(t.Context(), named, bucket.Options{}); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("ca_bundle=%s: %v", wrong, err)
+		}
 	}
 }

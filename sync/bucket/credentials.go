@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -144,12 +145,27 @@ type credentialsError struct{ error }
 func (e *credentialsError) Unwrap() error      { return e.error }
 func (*credentialsError) RetryableError() bool { return false } // providers try again themselves
 
+func isOfCredentials(err error) bool {
+	_, ok := errors.AsType[*credentialsError](err)
+	return ok
+}
+
+func kindOfCredentials(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil
+	case credentialsMissing(err):
+		return fs.ErrPermission
+	}
+	return ErrUnreachable
+}
+
 // credentialsMissing says whether err is for want of credentials, as opposed to a service for them that
-// does not answer. The instance's metadata service is the last of the chain: on a machine that is no
+// does not answer, or not soon enough. The instance's metadata service is the last of the chain: on a machine that is no
 // instance its silence means that there are none.
 func credentialsMissing(err error) bool {
 	creds, ok := errors.AsType[*credentialsError](err)
-	if !ok {
+	if _, late := errors.AsType[*aws.RequestCanceledError](err); !ok || late {
 		return false
 	}
 	op, ok := errors.AsType[*smithy.OperationError](creds.error)

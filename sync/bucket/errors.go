@@ -63,6 +63,9 @@ func (c *Client) endpoint() string {
 
 // kindOf sorts an error of the SDK.
 func kindOf(ctx context.Context, err error) error {
+	if isOfCredentials(err) { // whatever its service answered: a 404 is none of a blob
+		return kindOfCredentials(ctx, err)
+	}
 	switch code := codeOf(err); code {
 	case "NoSuchKey", "NotFound":
 		return fs.ErrNotExist
@@ -70,7 +73,7 @@ func kindOf(ctx context.Context, err error) error {
 		return nil // a bucket that is gone must not read as a blob that is gone
 	}
 	switch status := statusOf(err); {
-	case status == http.StatusForbidden, status == http.StatusUnauthorized, credentialsMissing(err):
+	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return fs.ErrPermission
 	case status != 0, errors.Is(ctx.Err(), context.Canceled), isLocal(err):
 		return nil
@@ -119,15 +122,15 @@ func isLocal(err error) bool {
 
 // describe leaves out of the SDK's text what repeats ours.
 func describe(err error) string {
+	if creds, ok := errors.AsType[*credentialsError](err); ok {
+		return creds.Error()
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		text := api.ErrorCode()
 		if m := api.ErrorMessage(); m != "" && m != text {
 			text += ": " + m
 		}
 		return fmt.Sprintf("%s (status %d)", text, statusOf(err))
-	}
-	if creds, ok := errors.AsType[*credentialsError](err); ok {
-		return creds.Error()
 	}
 	if send, ok := errors.AsType[*url.Error](err); ok {
 		return send.Err.Error()

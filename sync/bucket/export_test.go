@@ -28,6 +28,11 @@ func NewWatchdog(next http.RoundTripper, header, stall time.Duration) http.Round
 	return &watchdog{next: next, header: header, stall: stall}
 }
 
+// NewTransport puts limits and a watchdog before next.
+func NewTransport(l Limits, next http.RoundTripper, header, stall time.Duration) http.RoundTripper {
+	return l.throttle(NewWatchdog(next, header, stall))
+}
+
 // Internals that have tests of their own.
 var (
 	Cut              = cut
@@ -35,3 +40,15 @@ var (
 	EncodeDescriptor = encodeDescriptor
 	DecodeDescriptor = decodeDescriptor
 )
+
+// SetPolicy sets the policy of the bucket.
+func (c *Client) SetPolicy(ctx context.Context, policy string) error {
+	_, err := c.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &c.config.Bucket, Policy: &policy})
+	return err
+}
+
+// SetWalkEvery is how often credentials are looked for again at most.
+func SetWalkEvery(o *Options, d time.Duration) { o.walkEvery = d }
+
+// ForgetWalk makes the client believe that it looked for credentials long ago.
+func (c *Client) ForgetWalk() { c.s3.Options().Credentials.(*chain).current.Load().at = time.Time{} }

@@ -1,5 +1,7 @@
 package bucket
 
+import "net/http"
+
 // CloseIdle closes the connections that carry no request, also those that never did: some servers wait for
 // these when they are to end.
 func (c *Client) CloseIdle() {
@@ -8,12 +10,17 @@ func (c *Client) CloseIdle() {
 	}
 }
 
-// idleCloser is what http.Client passes CloseIdle on to.
+// idleCloser is what http.Client passes CloseIdle on to, and each RoundTripper to the next.
 type idleCloser interface{ CloseIdleConnections() }
 
-// CloseIdleConnections is passed on.
-func (w *watchdog) CloseIdleConnections() {
-	if next, ok := w.next.(idleCloser); ok {
-		next.CloseIdleConnections()
+func closeIdle(next http.RoundTripper) {
+	if c, ok := next.(idleCloser); ok {
+		c.CloseIdleConnections()
 	}
 }
+
+// CloseIdleConnections is passed on.
+func (w *watchdog) CloseIdleConnections() { closeIdle(w.next) }
+
+// CloseIdleConnections is passed on.
+func (t *throttle) CloseIdleConnections() { closeIdle(t.next) }

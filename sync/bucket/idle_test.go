@@ -22,7 +22,9 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	c := buckettest.OpenWith(t, at(server.URL), bucket.Options{})
+	cfg := at(server.URL)
+	cfg.Limits.Requests = 1000
+	c := buckettest.OpenWith(t, cfg, bucket.Options{})
 	if err := c.Check(t.Context()); err == nil {
 		t.Fatal("Check: no error")
 	}

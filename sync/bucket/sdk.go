@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -22,6 +23,7 @@ func loadSDK(ctx context.Context, c Config, o Options, log *slog.Logger) (aws.Co
 		awsconfig.WithLogger(sdkLog{log}),
 		awsconfig.WithRegion(c.Region),
 		awsconfig.WithHTTPClient(httpClient(o)),
+		awsconfig.WithEndpointCredentialOptions(func(eo *endpointcreds.Options) { eo.HTTPClient = httpClient(o) }),
 		awsconfig.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
 		awsconfig.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired),
 	}
@@ -42,7 +44,10 @@ func loadSDK(ctx context.Context, c Config, o Options, log *slog.Logger) (aws.Co
 		above = append(above, awsconfig.WithCustomCABundle(bytes.NewReader(pem)))
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, above...)
-	if err != nil {
+	switch {
+	case err != nil && c.Network.CABundle != "":
+		return cfg, fmt.Errorf("load the configuration of the AWS SDK, with ca_bundle=%s: %w", c.Network.CABundle, err)
+	case err != nil:
 		return cfg, fmt.Errorf("load the configuration of the AWS SDK: %w", err)
 	}
 	return cfg, nil

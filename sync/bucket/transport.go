@@ -28,7 +28,7 @@ const (
 // SDK's own kind of client, so that $AWS_CA_BUNDLE keeps working.
 func httpClient(o Options) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
-		WithTimeout(credentialsWithin).
+		WithTimeout(cmp.Or(o.HeaderTimeout, credentialsWithin)).
 		WithDialerOptions(func(d *net.Dialer) {
 			d.Timeout = cmp.Or(o.DialTimeout, 5*time.Second)
 			d.KeepAlive = keepAliveEvery

@@ -115,6 +115,7 @@ func TestWatchdogBodyStalls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer resp.Body.Close()
 		began := time.Now()
 		_, err = io.ReadAll(resp.Body)
 		wantStall(t, err, "no byte of the answer came", time.Since(began), stallLimit)
@@ -163,6 +164,7 @@ func TestWatchdogEarlyAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer resp.Body.Close()
 		if got, err := io.ReadAll(resp.Body); err != nil || len(got) != 100 {
 			t.Errorf("read %d bytes, %v", len(got), err)
 		}
