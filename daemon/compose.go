@@ -146,6 +146,9 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 		return nil, err
 	}
 	d.undo.add(x.Close)
+	if err := d.dropUnfinished(client, store); err != nil {
+		return nil, err
+	}
 	// The engine outlives the start: it ends with Close.
 	e, err := sync.Open(context.Background(), sync.Options{
 		Blobs: client, Names: client, Disk: store, Index: x,
@@ -161,6 +164,26 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 	}
 	d.undo.add(e.Close)
 	return e, nil
+}
+
+// dropUnfinished drops, in the background, the parts of uploads that an earlier daemon was killed in.
+func (d *Daemon) dropUnfinished(client *bucket.Client, store *disk.Store) error {
+	if d.config.ReadOnly || d.config.Offline {
+		return nil
+	}
+	if err := client.Remember(store); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := client.DropUnfinished(ctx); err != nil {
+			d.log.Warn("parts of uploads that were cut off are left in the bucket for now", "err", err)
+		}
+	}()
+	d.undo.add(func() error { cancel(); <-done; return nil })
+	return nil
 }
 
 // atLeastATick is d, or nearly nothing: zero would stand for the default.

@@ -36,10 +36,12 @@ type Client struct {
 	s3      *s3.Client
 	config  Config
 	log     *slog.Logger
-	uploads chan struct{} // a token for each request that carries a blob's bytes up
-	part    int64         // bytes
-	maxCopy int64         // bytes that one CopyObject takes: 5 GiB, less in tests
-	page    int32         // objects; 0: the server's choice
+	uploads chan struct{}     // a token for each request that carries a blob's bytes up
+	part    int64             // bytes
+	maxCopy int64             // bytes that one CopyObject takes: 5 GiB, less in tests
+	page    int32             // objects; 0: the server's choice
+	journal Journal           // of uploads in parts; nil: none is kept
+	left    map[string]string // IDs and keys of what the journal knew of before
 
 	checkWithin time.Duration // how long a person waits for Check at most; less in tests
 }

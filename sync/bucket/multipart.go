@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -75,14 +76,18 @@ func (c *Client) inParts(ctx context.Context, key string, metadata map[string]st
 		return fmt.Errorf("begin an upload in parts: %w", err)
 	}
 	m := &multipart{c: c, key: key, id: out.UploadId}
-	done, err := m.sendAll(ctx, parts, send)
+	err = c.noted(Journal.BeginUpload, key, *m.id)
+	var done []types.CompletedPart
+	if err == nil {
+		done, err = m.sendAll(ctx, parts, send)
+	}
 	if err == nil {
 		err = m.complete(ctx, done, parts)
 	}
-	if err != nil {
-		m.abort(ctx)
+	if err != nil && !m.abort(ctx) {
+		return err // the journal keeps it, for the next process to drop
 	}
-	return err
+	return errors.Join(err, c.noted(Journal.EndUpload, key, *m.id))
 }
 
 // sendAll sends the parts, as many at once as the client has tokens for; the first failure stops the rest.
@@ -133,15 +138,13 @@ func (m *multipart) complete(ctx context.Context, done []types.CompletedPart, pa
 	return nil
 }
 
-// abort lets the server drop the parts. It is tried even if the caller has given up.
-func (m *multipart) abort(ctx context.Context) {
+// abort lets the server drop the parts, and says whether it did. It is tried even if the caller has given up.
+func (m *multipart) abort(ctx context.Context) bool {
 	ctx, cancel := undoing(ctx)
 	defer cancel()
-	_, err := m.c.s3.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-		Bucket: &m.c.config.Bucket, Key: &m.key, UploadId: m.id,
-	})
-	if err != nil && codeOf(err) != "NoSuchUpload" {
-		m.c.log.Warn("parts of a failed upload may be left in the bucket; a lifecycle rule removes them",
-			"key", m.key, "error", describe(err))
+	err := m.c.dropUpload(ctx, m.key, *m.id)
+	if err != nil {
+		m.c.log.Warn("parts of a failed upload are left in the bucket for now", "key", m.key, "error", err)
 	}
+	return err == nil
 }

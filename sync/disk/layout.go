@@ -21,6 +21,7 @@ const (
 	indexDir   = "index"
 	tmpDir     = "tmp"          // what is being written or removed; swept at start
 	namesDir   = "staged/names" // publications that wait
+	uploadsDir = "uploads"      // uploads in parts under way
 	mapSuffix  = ".map"         // of a partial blob's map of chunks
 )
 
@@ -31,7 +32,7 @@ func algorithms() []digest.Algorithm {
 
 // folders lists what a cache directory has, parents first.
 func folders() []string {
-	list := []string{warmDir, stagedDir, partialDir, scratchDir, indexDir, tmpDir, namesDir}
+	list := []string{warmDir, stagedDir, partialDir, scratchDir, indexDir, tmpDir, namesDir, uploadsDir}
 	for _, dir := range []string{warmDir, stagedDir, partialDir} {
 		for _, alg := range algorithms() {
 			list = append(list, filepath.Join(dir, alg.String()))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPendingSurvivesARestart(t *testing.T) {
@@ -85,4 +87,26 @@ func FuzzMap(f *testing.F) {
 			_, _ = decodeMap(fixed)
 		}
 	})
+}
+
+func TestUploadsAreNotedUntilTheyEnd(t *testing.T) {
+	s := newStore(t, Options{})
+	want := map[string]string{"id one": "p/blobs/sha256:a", "id/two\n": "p/blobs/sha256:a", "three": "k\nk"}
+	for id, key := range want {
+		must(t, s.BeginUpload(key, id))
+	}
+	must(t, s.BeginUpload("done", "four"))
+	must(t, s.EndUpload("done", "four"))
+	must(t, s.EndUpload("done", "never begun"))
+	must(t, os.WriteFile(filepath.Join(s.dir, uploadsDir, "strange"), []byte("x"), 0o600))
+	must(t, s.Close())
+	s = reopen(t, s.dir, Options{})
+	left, err := s.Uploads()
+	must(t, err)
+	if diff := cmp.Diff(want, maps.Collect(left)); diff != "" {
+		t.Error(diff)
+	}
+	if files := leftovers(t, s, tmpDir); len(files) > 0 {
+		t.Errorf("left: %q", files)
+	}
 }

@@ -21,6 +21,7 @@ func Suite(t *testing.T, fresh func(t testing.TB) bucket.Config) {
 		{"blob that is not there", testNoBlob},
 		{"keys are those of type=s3", testKeys},
 		{"touch", testTouch},
+		{"unfinished upload is dropped", testUnfinished},
 		{"listing has pages", testPages},
 		{"listing passes over odd keys", testOddKeys},
 		{"listing has odd pages", testOddPages},
