@@ -174,7 +174,7 @@ func TestWrongBytesAreFoundInWhateverOrderTheyAreRead(t *testing.T) {
 		must(t, err)
 		var failed error
 		for _, chunk := range order {
-			if _, err := r.ReadAt(t.Context(), make([]byte, disk.ChunkSize), int64(chunk)*disk.ChunkSize); err != nil && err != io.EOF {
+			if _, err := r.ReadAt(t.Context(), make([]byte, disk.ChunkSize), int64(chunk)*disk.ChunkSize); err != nil && !errors.Is(err, io.EOF) {
 				failed = err
 			}
 		}

@@ -15,15 +15,12 @@ import (
 const benchSize = 256 << 20
 
 func benchStore(b *testing.B) (*Store, []byte, digest.Digest) {
-	dir, err := os.MkdirTemp("/tmp/disk", "bench")
-	if err != nil {
-		b.Fatal(err)
-	}
+	dir := b.TempDir()
 	s, err := Open(dir, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { s.Close(); os.RemoveAll(dir) })
+	b.Cleanup(func() { s.Close() })
 	data := make([]byte, benchSize)
 	for i := range data {
 		data[i] = byte(i * 7 >> 3)
@@ -92,9 +89,7 @@ func BenchmarkPart256(b *testing.B) {
 }
 
 func BenchmarkScan100k(b *testing.B) {
-	dir, err := os.MkdirTemp("/tmp/disk", "bench")
-	benchOK(b, err)
-	b.Cleanup(func() { os.RemoveAll(dir) })
+	dir := b.TempDir()
 	s, err := Open(dir, Options{})
 	benchOK(b, err)
 	s.Close()
