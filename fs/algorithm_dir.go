@@ -59,6 +59,9 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 	if err != nil {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
+	if !d.shows(ctx, dg) {
+		return nil, syscall.ENOENT
+	}
 	inode = child(ctx, d, name, syscall.S_IFREG,
 		func(n *file) bool { return n.shows(dg) },
 		func() *file { return newBlob(d.t, d, dg, size) })
@@ -87,7 +90,7 @@ func (d *algorithmDir) Unlink(ctx context.Context, name string) syscall.Errno {
 	if errno != syscall.ENOENT || !ok {
 		return errno
 	}
-	return d.t.fail(ctx, "forget", d, d.t.blobs.Forget(context.WithoutCancel(ctx), dg))
+	return d.forget(ctx, dg)
 }
 
 // Readdir lists what is being written, and streams the blobs.

@@ -44,6 +44,13 @@ type Names interface {
 	Delete(ctx context.Context, scope string) error
 }
 
+// Scoped is what Blobs may be, too. Shows says whether a layout shows a blob of the pool that it did not
+// write. Layers it shows, so that they are not sent twice; a manifest of other layouts it does not: a
+// client that copies an artifact and finds its manifest there does not list it in its index.json.
+type Scoped interface {
+	Shows(ctx context.Context, scope string, d digest.Digest) bool
+}
+
 // Preparer is what Blobs may be, too. Prepare is told of a scratch file that a writer has closed, and
 // does ahead of Commit what that would have to wait for; an error is left to Commit to report. The
 // close waits for it. There is a reason: Linux lets one rename between directories happen at a time

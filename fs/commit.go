@@ -26,9 +26,17 @@ func (n *file) closed(ctx context.Context) syscall.Errno {
 		n.prepare(ctx)
 		return 0
 	case n.draft.takeWritten() || n.isEmpty(d):
+		n.noteWriter(d)
 		return n.draft.judged(n.t.fail(ctx, "close", n, n.commit(ctx, d)))
 	}
 	return n.draft.verdict(ctx)
+}
+
+// noteWriter notes in which layout the file is made a blob.
+func (n *file) noteWriter(d digest.Digest) {
+	n.t.moves.RLock()
+	defer n.t.moves.RUnlock()
+	n.t.noteWriter(n.at.in, d)
 }
 
 // prepare tells of a closed scratch file that may soon be committed.

@@ -87,6 +87,7 @@ func (x *listing) publish(ctx context.Context, before, after []byte) error {
 	if err := x.t.names.Publish(context.WithoutCancel(ctx), x.scope, before, after); err != nil {
 		return err
 	}
+	x.t.writers.published(x.scope)
 	x.serve(after)
 	return nil
 }

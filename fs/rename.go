@@ -68,6 +68,7 @@ func (n *file) renameBlob(d digest.Digest, isBlobName bool) syscall.Errno {
 
 // renameToBlob commits the file. What someone else is writing at that name meanwhile is dropped.
 func (n *file) renameToBlob(ctx context.Context, dst folder, newName string, d digest.Digest) syscall.Errno {
+	n.t.noteWriter(dst, d)
 	if err := n.commit(ctx, d); err != nil {
 		return n.t.fail(ctx, "rename", n, err)
 	}

@@ -164,6 +164,7 @@ func (r *rewriter) Flush(ctx context.Context) syscall.Errno {
 	if f == nil || !r.draft.takeWritten() {
 		return r.draft.verdict(ctx)
 	}
+	r.n.noteWriter(r.n.digestNow())
 	_, err := r.draft.gate.commit(ctx, func(ctx context.Context) error {
 		return r.n.t.blobs.Commit(ctx, f.Name(), r.n.digestNow())
 	})

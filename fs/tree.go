@@ -36,6 +36,7 @@ type tree struct {
 
 	ctx     context.Context // ends with the mount
 	backing *backing
+	writers writers
 
 	// moves is held exclusively to change where scratch is, and shared to rely on it. It guards every
 	// place, and is held over calls to the local disk at most.

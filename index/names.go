@@ -182,6 +182,11 @@ func (x *Index) Names(prefix string) iter.Seq2[Name, error] {
 
 // Reached says whether the closure of any known name holds d.
 func (x *Index) Reached(d digest.Digest) (bool, error) {
+	return x.ReachedFrom(d, func(string) bool { return true })
+}
+
+// ReachedFrom says whether the closure of any known name that of accepts holds d.
+func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (bool, error) {
 	prefix := reversePrefixOf(d)
 	var entries [][]byte // generation and name
 	err := x.each(prefix, false, func(key, _ []byte) bool {
@@ -192,7 +197,7 @@ func (x *Index) Reached(d digest.Digest) (bool, error) {
 		return false, err
 	}
 	for _, e := range entries {
-		if len(e) < generationSize {
+		if len(e) < generationSize || !of(string(e[generationSize:])) {
 			continue
 		}
 		current, _, ok, err := x.name(string(e[generationSize:]))

@@ -155,6 +155,19 @@ func (e *Engine) used(d digest.Digest) {
 	}
 }
 
+// Shows says whether a layout shows a blob of the pool. The manifests of names that are not the layout's it
+// does not, as far as that is known.
+func (e *Engine) Shows(_ context.Context, scope string, d digest.Digest) bool {
+	if scope == "" || !e.catalog.knows(d, scope) {
+		return true
+	}
+	own, err := e.index.ReachedFrom(d, func(name string) bool { return inScope(scope, name) })
+	if err != nil {
+		e.log.Warn("whose manifest it is cannot be told", "blob", d, "err", err)
+	}
+	return own || err != nil
+}
+
 // Forget drops the local copy. A blob that no name reaches is hidden until it is committed again; one
 // that a name reaches comes back from the bucket. The bucket is left alone.
 func (e *Engine) Forget(ctx context.Context, d digest.Digest) error {

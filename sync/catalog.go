@@ -176,6 +176,21 @@ func (c *catalog) unread() []string {
 	return names
 }
 
+// knows says whether a digest is the manifest of a name, and all names of a scope have closures in the index.
+func (c *catalog) knows(d digest.Digest, scope string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.manifests[d]; !ok {
+		return false
+	}
+	for name, e := range c.names {
+		if !e.read && e.broken == "" && !e.empty && inScope(scope, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // noteRead notes that the closure of a name is in the index, if it still has that manifest.
 func (c *catalog) noteRead(name string, d digest.Digest) {
 	c.mu.Lock()

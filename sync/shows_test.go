@@ -1,0 +1,38 @@
+package sync
+
+import (
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TestManifestsBelongToTheirLayouts holds that a layout shows all layers, so that none is sent twice, but of
+// the manifests of names only its own: a client that finds one there does not list it in its index.json.
+func TestManifestsBelongToTheirLayouts(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	one, nested := newCache(t, random(100, 1), random(100, 2)), newCache(t, random(100, 3))
+	must(t, h.export("team/a", latest, one))
+	must(t, h.export("team/a", "v1", nested))
+	other := newHost(t, b, nil) // which has read no closure
+	other.shownTags("")
+	for _, h := range []*host{h, other} {
+		for scope, want := range map[string]bool{"": true, "team": true, "team/a": true, "team/b": false, "team/a/b": false, "team/ab": false} {
+			if got := h.Shows(t.Context(), scope, one.desc.Digest); got != want {
+				t.Errorf("the layout %q shows the manifest of team/a: %v, want %v", scope, got, want)
+			}
+			for _, content := range [][]byte{one.layers[0], one.config} {
+				if d := digest.FromBytes(content); !h.Shows(t.Context(), scope, d) {
+					t.Errorf("the layout %q does not show the layer or config %s", scope, d)
+				}
+			}
+		}
+		if !h.Shows(t.Context(), "team/a/v1", nested.desc.Digest) || !h.Shows(t.Context(), "team/a", nested.desc.Digest) {
+			t.Error("a tag's manifest is not shown in its layouts")
+		}
+	}
+	must(t, other.tag("team/b", "copy", one.desc))
+	if !other.Shows(t.Context(), "team/b", one.desc.Digest) {
+		t.Error("a manifest that a tag was given to is not shown")
+	}
+}
