@@ -2,7 +2,9 @@ package bucket
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -28,10 +30,13 @@ func NewWatchdog(next http.RoundTripper, header, stall time.Duration) http.Round
 	return &watchdog{next: next, header: header, stall: stall}
 }
 
-// NewTransport puts limits and a watchdog before next.
-func NewTransport(l Limits, next http.RoundTripper, header, stall time.Duration) http.RoundTripper {
-	return l.throttle(NewWatchdog(next, header, stall))
+// NewTransport puts limits and deadlines before next, as Open does.
+func NewTransport(next http.RoundTripper, o Options, l Limits) http.RoundTripper {
+	return guarded(next, o, l)
 }
+
+// Keys are those of the CSV.
+func Keys() []string { return slices.Sorted(maps.Keys(setters)) }
 
 // Internals that have tests of their own.
 var (

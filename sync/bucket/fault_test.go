@@ -269,34 +269,6 @@ func TestCancelledUploadIsCleanedUp(t *testing.T) {
 	wantUploads(t, c, 0)
 }
 
-// TestLostCompletion loses the answer to an upload's completion, so that the next try finds it done.
-func TestLostCompletion(t *testing.T) {
-	t.Parallel()
-	var lost atomic.Bool
-	f := &fault{}
-	f.do = func(_ int64, r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") || lost.Swap(true) {
-			return nil, nil
-		}
-		resp, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		return nil, syscall.ECONNRESET
-	}
-	c, _, _ := withFault(t, f, bucket.Options{PartSize: 5 << 20})
-	b := buckettest.Bytes(6 << 20)
-	d := buckettest.Put(t, c, b)
-	if !lost.Load() {
-		t.Fatal("no completion was seen")
-	}
-	if o, err := c.StatBlob(t.Context(), d); err != nil || o.Size != int64(len(b)) {
-		t.Errorf("stat: %+v, %v", o, err)
-	}
-}
-
 // TestUploadsAreBounded counts the requests with bytes of blobs that are on their way at once.
 func TestUploadsAreBounded(t *testing.T) {
 	t.Parallel()

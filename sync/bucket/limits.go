@@ -9,8 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// throttle is a RoundTripper that keeps to Limits. It stands before the watchdog, so that a request that
-// waits for its turn is not taken for one that stalls.
+// throttle is a RoundTripper that keeps to Limits.
 type throttle struct {
 	next               http.RoundTripper
 	requests, up, down *rate.Limiter

@@ -47,8 +47,11 @@ func endless(down int64) roundTrip {
 	}
 }
 
+// short are deadlines that pass before any limit lets everything through.
+var short = bucket.Options{HeaderTimeout: 5 * time.Second, StallTimeout: 2 * time.Second}
+
 // TestLimits moves what takes 20 s, in one request and in many at once. A twentieth of a second's worth may
-// come at once. The deadlines are far shorter, and must not count the time that a request waits.
+// come at once. Deadlines must not count the time that a request waits.
 func TestLimits(t *testing.T) {
 	const rate = 1_000_000
 	tests := map[string]struct {
@@ -72,7 +75,7 @@ func TestLimits(t *testing.T) {
 				if tc.limits == (bucket.Limits{}) {
 					want = 0
 				}
-				rt := bucket.NewTransport(tc.limits, endless(int64(tc.down)), 5*time.Second, 2*time.Second)
+				rt := bucket.NewTransport(endless(int64(tc.down)), short, tc.limits)
 				began := time.Now()
 				var wg sync.WaitGroup
 				for range tc.requests {
@@ -95,7 +98,7 @@ func TestLimits(t *testing.T) {
 // short for the limit is no failure of the bucket.
 func TestLimitsAndContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := bucket.NewTransport(bucket.Limits{Requests: 1}, endless(5), time.Second, time.Second)
+		rt := bucket.NewTransport(endless(5), short, bucket.Limits{Requests: 1})
 		if err := exchange(t.Context(), rt, 5); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/layoutfs/layoutfs/sync/bucket"
 	"github.com/layoutfs/layoutfs/sync/bucket/buckettest"
 )
@@ -108,19 +110,29 @@ func TestErrorsWithStatus200(t *testing.T) {
 	}
 }
 
-// TestForgottenUpload is a server that forgot an upload before it was completed.
-func TestForgottenUpload(t *testing.T) {
+// TestUploadIsGone is a completion that finds its upload gone: because an earlier try, whose answer was lost,
+// has done it, or because the server forgot it.
+func TestUploadIsGone(t *testing.T) {
 	t.Parallel()
-	f := &fault{do: func(_ int64, r *http.Request) (*http.Response, error) {
-		if operation(r) == "CompleteMultipartUpload" {
+	for _, done := range []bool{true, false} {
+		f := &fault{do: func(_ int64, r *http.Request) (*http.Response, error) {
+			if operation(r) != "CompleteMultipartUpload" {
+				return nil, nil
+			}
+			if done {
+				resp, err := http.DefaultTransport.RoundTrip(r)
+				if err != nil {
+					return nil, err
+				}
+				_ = resp.Body.Close()
+			}
 			return answer(r, http.StatusNotFound, "NoSuchUpload"), nil
+		}}
+		c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
+		b := buckettest.Bytes(6 << 20)
+		err := c.PutBlob(t.Context(), digest.FromBytes(b), bytes.NewReader(b), int64(len(b)))
+		if done != (err == nil) || err != nil && !strings.Contains(err.Error(), "NoSuchUpload") {
+			t.Errorf("put, with the object there: %v: %v", done, err)
 		}
-		return nil, nil
-	}}
-	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
-	b := buckettest.Bytes(6 << 20)
-	err := c.PutBlob(t.Context(), buckettest.Put(t, c, []byte("x")), bytes.NewReader(b), int64(len(b)))
-	if err == nil || !strings.Contains(err.Error(), "NoSuchUpload") {
-		t.Errorf("put: %v", err)
 	}
 }

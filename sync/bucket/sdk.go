@@ -80,7 +80,7 @@ func (o Options) apply(built aws.HTTPClient, l Limits) func(*s3.Options) {
 		if b, ok := built.(interface{ GetTransport() *http.Transport }); ok && rt == nil {
 			rt = b.GetTransport()
 		}
-		so.HTTPClient = &http.Client{Transport: l.throttle(guarded(rt, o)), CheckRedirect: checkRedirect}
+		so.HTTPClient = &http.Client{Transport: guarded(rt, o, l), CheckRedirect: checkRedirect}
 	}
 }
 

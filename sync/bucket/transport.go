@@ -45,13 +45,14 @@ func httpClient(o Options) *awshttp.BuildableClient {
 		})
 }
 
-// guarded is rt under the deadlines of o.
-func guarded(rt http.RoundTripper, o Options) http.RoundTripper {
-	return &watchdog{
+// guarded is rt under the deadlines of o, and outside of them under limits: a request that waits for its
+// turn does not stall.
+func guarded(rt http.RoundTripper, o Options, l Limits) http.RoundTripper {
+	return l.throttle(&watchdog{
 		next:   rt,
 		header: cmp.Or(o.HeaderTimeout, 20*time.Second),
 		stall:  cmp.Or(o.StallTimeout, 20*time.Second),
-	}
+	})
 }
 
 // checkRedirect follows what keeps method and body (307, 308), as the SDK's own client does, but on the

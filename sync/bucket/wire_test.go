@@ -137,6 +137,23 @@ func TestAddressing(t *testing.T) {
 	}
 }
 
+// TestEndpointOfTheEnvironment is the SDK's own, as type=s3 has it too; an address that is given counts above
+// it.
+func TestEndpointOfTheEnvironment(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_S3", "http://env.test:81")
+	for given, want := range map[string]string{"": "bucket.env.test:81", "http://given.test": "bucket.given.test"} {
+		cfg := at(given)
+		cfg.Bucket, cfg.UsePathStyle = "bucket", false
+		rec := &recorder{}
+		if _, err := buckettest.OpenWith(t, cfg, bucket.Options{Transport: rec}).StatBlob(t.Context(), digest.FromString("x")); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.requests[0].URL.Host; got != want {
+			t.Errorf("endpoint_url=%s: asked %s, want %s", given, got, want)
+		}
+	}
+}
+
 // TestAcceptEncoding is what GCS needs: a header that it changes must not be signed.
 func TestAcceptEncoding(t *testing.T) {
 	t.Parallel()
