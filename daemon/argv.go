@@ -113,7 +113,7 @@ func self() (string, error) {
 const struckOut = "xxxxx"
 
 var (
-	secretKeys  = regexp.MustCompile(`(?i)(secret_access_key|session_token)\s*=`)
+	secretKeys  = regexp.MustCompile(`(?i)(secret[_-]access[_-]key|session[_-]token)\s*=`)
 	urlPassword = regexp.MustCompile(`(://[^/@:\s]*:)[^/@\s]+@`)
 )
 

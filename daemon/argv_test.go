@@ -14,6 +14,7 @@ func TestSecretsLeaveTheProcessList(t *testing.T) {
 		{"mount", "-session-token", secret, "/mnt"},
 		{"mount", "--s3", "bucket=b,secret_access_key=" + secret + ",session_token=" + secret + ",region=r", "/mnt"},
 		{"mount", "--s3=bucket=b,Secret_Access_Key = " + secret, "/mnt"},
+		{"mount", "--s3=bucket=b,secret-access-key=" + secret + ",session-token=" + secret, "/mnt"},
 		{"mount", "--s3", `"secret_access_key=a,` + secret + `",bucket=b`, "/mnt"},
 		{"mount", "--s3", `bucket=b",secret_access_key=` + secret, "/mnt"}, // no valid CSV
 		{"mount", "--endpoint-url", "https://user:" + secret + "@host:9000/x", "/mnt"},
