@@ -152,7 +152,9 @@ func (t *trial) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	(&multipart{c: t.c, key: *t.key(), id: out.UploadId}).abort(ctx)
+	if !(&multipart{c: t.c, key: *t.key(), id: out.UploadId}).abort(ctx) {
+		return fmt.Errorf("the upload that was begun at %s is left", *t.key())
+	}
 	return nil
 }
 
