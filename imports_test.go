@@ -13,13 +13,14 @@ const module = "github.com/layoutfs/layoutfs"
 // .golangci.yml holds the same for what comes from outside.
 var allowed = map[string][]string{
 	"cmd/layoutfs":           {"daemon", "embedded", "sync", "sync/bucket"},
-	"daemon":                 {"fs", "sync", "index", "sync/bucket", "sync/disk", "embedded"},
+	"daemon":                 {"fs", "sync", "inspect", "index", "sync/bucket", "sync/disk", "embedded"},
 	"fs":                     nil, // declares the interfaces that it needs
 	"sync":                   {"index", "index/cacheconfig", "sync/bucket", "sync/disk"},
 	"sync/bucket":            nil,
 	"sync/bucket/buckettest": {"embedded", "sync/bucket"},
 	"sync/disk":              nil,
 	"inspect":                {"index/cacheconfig", "inspect/layer", "inspect/records"},
+	"inspect/source":         {"inspect", "index", "index/cacheconfig", "sync/bucket", "sync/disk"},
 	"inspect/layer":          nil,
 	"inspect/records":        nil,
 	"index":                  nil,

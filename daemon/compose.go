@@ -146,6 +146,7 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 		return nil, err
 	}
 	d.undo.add(x.Close)
+	d.parts = parts{bucket: client, disk: store, index: x}
 	if err := d.dropUnfinished(client, store); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ func (d *Daemon) serveControl() *http.Server {
 	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) { d.answer(w, http.StatusOK, d.Status()) })
 	handle(d, mux, "POST "+flushPath, d.flush)
 	handle(d, mux, "POST "+umountPath, d.unmount)
+	d.serveInspect(mux)
 	s := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

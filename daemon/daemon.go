@@ -18,6 +18,7 @@ type Daemon struct {
 	log     *slog.Logger
 	engine  engine
 	mount   mount
+	parts   parts
 	cache   CacheStatus
 	started time.Time
 

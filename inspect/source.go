@@ -2,8 +2,10 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -30,20 +32,22 @@ type Source interface {
 
 // Name is a name, and the manifest or index that it stands for.
 type Name struct {
-	Name       string
-	Descriptor ocispec.Descriptor
-	Updated    time.Time // when it was last written; zero if that is not known
-	Synthetic  bool      // a type=s3 client wrote it: manifest and config are made of its CacheConfig
-	Broken     string    // why it cannot be read; then there is no Descriptor
+	Name       string             `json:"name"`
+	Descriptor ocispec.Descriptor `json:"descriptor"`
+	Updated    time.Time          `json:"updated,omitzero"`    // when it was last written; zero if that is not known
+	Synthetic  bool               `json:"synthetic,omitempty"` // a type=s3 client wrote it: manifest and config are made of its CacheConfig
+	Broken     string             `json:"broken,omitempty"`    // why it cannot be read; then there is no Descriptor
+	// Closure is what the name reaches, its manifest first, where that is known without reading; else nil.
+	Closure []ocispec.Descriptor `json:"closure,omitempty"`
 }
 
 // Blob is a blob and where it is.
 type Blob struct {
-	Digest   digest.Digest
-	Size     int64 // bytes
-	In       Place
-	Modified time.Time // when it was written where it is, of the bucket if it is there; zero if that is not known
-	Used     time.Time // when the local copy was last used; zero if there is none
+	Digest   digest.Digest `json:"digest"`
+	Size     int64         `json:"size"` // bytes
+	In       Place         `json:"in"`
+	Modified time.Time     `json:"modified,omitzero"` // when it was written where it is, of the bucket if it is there; zero if that is not known
+	Used     time.Time     `json:"used,omitzero"`     // when the local copy was last used; zero if there is none
 }
 
 // Place says where a blob is. Bits; how a blob may be in several places is the source's matter.
@@ -65,7 +69,7 @@ const Local = Folder | Warm | Staged | Made
 // Complete says whether all bytes can be had.
 func (p Place) Complete() bool { return p&(Local|Bucket) != 0 }
 
-// names are what places are called in output.
+// places are what they are called in output, the nearest first.
 var places = []struct {
 	place Place
 	name  string
@@ -79,4 +83,30 @@ func (p Place) String() string {
 		}
 	}
 	return "missing"
+}
+
+// MarshalJSON writes the places as a list of names.
+func (p Place) MarshalJSON() ([]byte, error) {
+	names := []string{}
+	for _, at := range places {
+		if p&at.place != 0 {
+			names = append(names, at.name)
+		}
+	}
+	return json.Marshal(names)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; unknown places are passed over.
+func (p *Place) UnmarshalJSON(b []byte) error {
+	var names []string
+	if err := json.Unmarshal(b, &names); err != nil {
+		return err
+	}
+	*p = 0
+	for _, at := range places {
+		if slices.Contains(names, at.name) {
+			*p |= at.place
+		}
+	}
+	return nil
 }
