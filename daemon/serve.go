@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -34,7 +35,7 @@ func (d *Daemon) Serve(signals <-chan os.Signal) error {
 	case <-stop:
 	}
 	d.notify(systemd.SdNotifyStopping)
-	ctx, cancel := context.WithTimeout(hurry, d.config.DrainTimeout)
+	ctx, cancel := context.WithTimeoutCause(hurry, d.config.DrainTimeout, fmt.Errorf("not done within the --drain-timeout of %s", d.config.DrainTimeout))
 	defer cancel()
 	if !isClosed(gone) && !isClosed(d.leave) {
 		_ = d.drain(ctx) // what remains is told at the end
@@ -48,7 +49,7 @@ func (d *Daemon) Serve(signals <-chan os.Signal) error {
 // watch turns the first signal into the closing of stop, and the second into the end of hurry.
 func (d *Daemon) watch(signals <-chan os.Signal) (stop <-chan struct{}, hurry context.Context, done func()) {
 	first := make(chan struct{})
-	hurry, cancel := context.WithCancel(context.Background())
+	hurry, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		select {
 		case s := <-signals:
@@ -60,11 +61,11 @@ func (d *Daemon) watch(signals <-chan os.Signal) (stop <-chan struct{}, hurry co
 		select {
 		case s := <-signals:
 			d.log.Warn("stopping at once", "signal", s.String())
-			cancel()
+			cancel(errors.New("a second signal came"))
 		case <-hurry.Done():
 		}
 	}()
-	return first, hurry, cancel
+	return first, hurry, func() { cancel(nil) }
 }
 
 // takeDown unmounts; a mount that is busy leaves the tree, and its open files go with the process.

@@ -46,7 +46,7 @@ func TestDrainIsBounded(t *testing.T) {
 		begin := time.Now()
 		r := serve(t, newFakeEngine(2), nil)
 		r.signals <- syscall.SIGTERM
-		wantRemains(t, <-r.ended, "2 blobs (2.0 MiB)", "kept in the cache directory")
+		wantRemains(t, <-r.ended, "2 blobs (2.0 MiB)", "not done within the --drain-timeout of 1m0s", "kept in the cache directory")
 		if took := time.Since(begin); took != r.config.DrainTimeout {
 			t.Errorf("it took %s, want %s", took, r.config.DrainTimeout)
 		}
@@ -88,7 +88,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 		r.signals <- syscall.SIGTERM
 		time.Sleep(3 * time.Second)
 		r.signals <- syscall.SIGTERM
-		wantRemains(t, <-r.ended)
+		wantRemains(t, <-r.ended, "a second signal came")
 		if took := time.Since(begin); took != 3*time.Second {
 			t.Errorf("it took %s, want 3s", took)
 		}
