@@ -89,8 +89,6 @@ func (d *Daemon) openBucket(ctx context.Context) (*bucket.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The embedded server would wait for them before it ends.
-	d.undo.add(func() error { client.CloseIdle(); return nil })
 	if d.config.Offline {
 		return client, nil
 	}

@@ -82,6 +82,7 @@ func runChild(stdin io.Reader, to io.WriteCloser) error {
 		_, _ = io.Copy(io.Discard, stdin) // ends when the parent closes the pipe, or dies
 		cancel()
 		time.AfterFunc(exitAfter, func() { os.Exit(3) })
+		dropUnused()
 	}()
 	say := func(r report) {
 		_ = json.NewEncoder(to).Encode(r)
