@@ -12,6 +12,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # command=package, for what comes from Debian.
 SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static
+CEPH   := ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 PACKAGES := ./...
 FUZZTIME ?= 20s
@@ -32,7 +33,7 @@ race: system ## run the tests of the product's own module, with the race detecto
 	go test -race $(PACKAGES)
 
 .PHONY: e2e
-e2e: system tools ## run the tests with real builders, S3 servers and OCI clients
+e2e: system ceph tools ## run the tests with real builders, S3 servers and OCI clients
 	cd e2e && go test -timeout 40m ./...
 
 .PHONY: lint
@@ -68,10 +69,14 @@ clean: ## remove what was built
 
 # --- what tests need -------------------------------------------------------------------------------------
 
-.PHONY: system
+.PHONY: system ceph
+system: NEEDS := $(SYSTEM)
+ceph: NEEDS := $(CEPH)
 system: ## install what is missing of Debian's packages
+ceph: system ## install Ceph, of which tests use the S3 gateway
+system ceph:
 	@missing=; \
-	for need in $(SYSTEM); do command -v "$${need%%=*}" >/dev/null || missing+=" $${need#*=}"; done; \
+	for need in $(NEEDS); do command -v "$${need%%=*}" >/dev/null || missing+=" $${need#*=}"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" != 0 ]; then echo "make: install$$missing, or run this as root" >&2; exit 1; fi; \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
@@ -85,8 +90,8 @@ $(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
 	cd tools/$(1) && GOBIN=$(TOOLS) CGO_ENABLED=0 go install tool
 	touch $$@
 endef
-MODULES := buildkit buildx containerd docker minio oci
+MODULES := buildkit buildx containerd docker minio oci seaweedfs
 $(foreach m,$(MODULES) linters,$(eval $(call module,$(m))))
 
 .PHONY: tools
-tools: $(MODULES) ## build what tests run: BuildKit, Docker, buildx, MinIO, crane, oras, regctl
+tools: $(MODULES) ## build what tests run: BuildKit, Docker, buildx, MinIO, SeaweedFS, crane, oras, regctl

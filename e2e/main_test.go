@@ -52,7 +52,7 @@ func tool(t testing.TB, name string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%s is not there: run `make tools`", name)
+		t.Fatalf("%s is not there: run `make system ceph tools`", name)
 	}
 	return path
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,11 +28,15 @@ type server struct {
 	secret   string
 }
 
-// servers are the S3 servers that everything which depends on a server is tested on.
-var servers = []struct {
+// kind is a kind of S3 server; start is one of it that all tests share.
+type kind struct {
 	name  string
 	start func(t testing.TB) *server
-}{
+}
+
+// servers are the S3 servers that everything which depends on a server is tested on. There are more in
+// servers_contract_test.go.
+var servers = []kind{
 	{"versitygw", func(t testing.TB) *server { return shared.get(t, "versitygw", startEmbedded) }},
 	{"minio", func(t testing.TB) *server { return shared.get(t, "minio", startMinIO) }},
 }
@@ -49,9 +54,10 @@ func anyServer(t testing.TB) *server { return servers[0].start(t) }
 
 // process is a program in the background that ends with the tests.
 type process struct {
-	cmd  *exec.Cmd
-	dir  string
-	done chan struct{}
+	cmd   *exec.Cmd
+	dir   string
+	done  chan struct{}
+	needs []*process // stopped after it, from the last to the first
 }
 
 // startProcess runs a program with a folder of its own; its output goes to the file log there.
@@ -88,6 +94,9 @@ func (p *process) stop() {
 	case <-time.After(20 * time.Second):
 		_ = p.cmd.Process.Kill()
 		<-p.done
+	}
+	for _, need := range slices.Backward(p.needs) {
+		need.stop()
 	}
 }
 
@@ -127,6 +136,10 @@ func (p *pool) get(t testing.TB, name string, start func(t testing.TB, dir strin
 	must(t, err)
 	s, proc, err := start(t, dir)
 	if err != nil {
+		if proc != nil {
+			proc.stop()
+		}
+		must(t, os.RemoveAll(dir))
 		t.Fatalf("start %s: %v", name, err)
 	}
 	s.name = name
