@@ -75,6 +75,22 @@ func (r Record) Newest() (newest Result, ok bool) {
 	return newest, ok
 }
 
+// Last says of each record whether it is nobody's input: the results that nothing builds on.
+func (g *Graph) Last() []bool {
+	last := make([]bool, len(g.Records))
+	for i := range last {
+		last[i] = true
+	}
+	for _, r := range g.Records {
+		for _, any := range r.Inputs {
+			for _, in := range any {
+				last[in.Record] = false
+			}
+		}
+	}
+	return last
+}
+
 // Order lists the records, those that are inputs of others before them.
 func (g *Graph) Order() []int { return g.order }
 

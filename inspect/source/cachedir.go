@@ -181,6 +181,11 @@ func (c *CacheDir) Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
 	}
 }
 
+// LocalBlobs is Blobs: what is not on local disk may well be in the bucket.
+func (c *CacheDir) LocalBlobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
+	return c.Blobs(ctx)
+}
+
 func onDisk(info disk.Info) inspect.Blob {
 	in := map[disk.State]inspect.Place{disk.Staged: inspect.Staged, disk.Warm: inspect.Warm, disk.Partial: inspect.Partial}
 	return inspect.Blob{Digest: info.Digest, Size: info.Size, In: in[info.State], Used: info.Used}

@@ -19,8 +19,10 @@ import (
 type Control interface {
 	// Names lists the names as last listed, by what they are called in the bucket.
 	Names(ctx context.Context, prefix string) iter.Seq2[inspect.Name, error]
-	// Blobs lists local copies and, if the bucket answers, what the bucket has.
+	// Blobs lists local copies, then what the bucket has; if it does not answer, what it had when last seen.
 	Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error]
+	// LocalBlobs lists local copies.
+	LocalBlobs(ctx context.Context) iter.Seq2[inspect.Blob, error]
 	// Stat says where a blob is; the error wraps fs.ErrNotExist if it is nowhere.
 	Stat(ctx context.Context, d digest.Digest) (inspect.Blob, error)
 }
@@ -78,6 +80,11 @@ func (m *Mount) Name(ctx context.Context, name string) (inspect.Name, error) {
 // Blobs implements inspect.Source.
 func (m *Mount) Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
 	return m.control.Blobs(ctx)
+}
+
+// LocalBlobs lists what is on local disk, without asking the bucket.
+func (m *Mount) LocalBlobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
+	return m.control.LocalBlobs(ctx)
 }
 
 // Stat implements inspect.Source.
