@@ -26,6 +26,11 @@ func (c *Client) Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
 	return list[inspect.Blob](ctx, c, blobsPath)
 }
 
+// LocalBlobs lists local copies.
+func (c *Client) LocalBlobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
+	return list[inspect.Blob](ctx, c, blobsPath+"?local=true")
+}
+
 // Stat says where a blob is; the error wraps fs.ErrNotExist if it is nowhere.
 func (c *Client) Stat(ctx context.Context, d digest.Digest) (inspect.Blob, error) {
 	for b, err := range list[inspect.Blob](ctx, c, blobPath+"?digest="+url.QueryEscape(d.String())) {

@@ -23,7 +23,7 @@ import (
 // one with an error ends the list.
 //
 //	GET /v1/names?prefix=P  -> names, as last listed
-//	GET /v1/blobs           -> local copies, then what the bucket has
+//	GET /v1/blobs?local=B   -> local copies, then, unless B is true, what the bucket has
 //	GET /v1/blob?digest=D   -> one blob
 const (
 	namesPath = "/v1/names"
@@ -50,7 +50,9 @@ func (d *Daemon) serveInspect(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+namesPath, func(w http.ResponseWriter, r *http.Request) {
 		stream(w, d.names(r.URL.Query().Get("prefix")))
 	})
-	mux.HandleFunc("GET "+blobsPath, func(w http.ResponseWriter, r *http.Request) { stream(w, d.blobs(r.Context())) })
+	mux.HandleFunc("GET "+blobsPath, func(w http.ResponseWriter, r *http.Request) {
+		stream(w, d.blobs(r.Context(), r.URL.Query().Get("local") == "true"))
+	})
 	mux.HandleFunc("GET "+blobPath, func(w http.ResponseWriter, r *http.Request) {
 		stream(w, one(d.statBlob(r.Context(), digest.Digest(r.URL.Query().Get("digest")))))
 	})
@@ -115,12 +117,15 @@ func nameOf(n index.Name) inspect.Name {
 }
 
 // blobs lists local copies, then what the bucket has; if it does not answer, what it had when last seen.
-func (d *Daemon) blobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
+func (d *Daemon) blobs(ctx context.Context, local bool) iter.Seq2[inspect.Blob, error] {
 	return func(yield func(inspect.Blob, error) bool) {
 		for info := range d.parts.disk.All() {
 			if !yield(localBlob(info), nil) {
 				return
 			}
+		}
+		if local {
+			return
 		}
 		if d.config.Offline {
 			d.knownBlobs(yield)
