@@ -14,8 +14,8 @@ const (
 	sectorSize = 512
 )
 
-// blobTime is the time of every blob: the same in every mount and at any time, so that rsync, tar and make
-// see nothing change, and late enough for tar and zip.
+// blobTime is the time of every blob but those just written: the same in every mount and at any time, so that
+// rsync, tar and make see nothing change, and late enough for tar and zip.
 var blobTime = time.Date(1980, time.January, 2, 0, 0, 0, 0, time.UTC)
 
 // fill describes what exists only in the mount.

@@ -1,12 +1,14 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	iofs "io/fs"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -24,6 +26,7 @@ type file struct {
 	mu         sync.Mutex    // guards following
 	digest     digest.Digest // of a blob, or what is being made one
 	size       int64         // of a blob, in bytes
+	times      times         // of a blob that was written here
 	writers    int           // handles open for writing scratch
 	modes      modes
 	unverified bool // the kernel may have pages of a blob that was incomplete
@@ -96,10 +99,13 @@ func (n *file) fillBlob(a *fuse.Attr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.t.fill(a, syscall.S_IFREG|0o444, n.size, blobTime)
+	if n.times.given() {
+		a.SetTimes(&n.times.access, &n.times.mod, nil)
+	}
 }
 
-// Setattr changes scratch. Of a blob nothing changes, but clients that set its times or permissions do not
-// expect to fail; another size is refused.
+// Setattr changes scratch. Of a blob nothing changes but the times of one that was written here, but clients
+// that set its times or permissions do not expect to fail; another size is refused.
 func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if size, ok := in.GetSize(); ok {
 		if errno := n.truncate(ctx, f, int64(size)); errno != 0 {
@@ -110,6 +116,8 @@ func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAtt
 		if errno := n.setScratch(ctx, f, in); errno != 0 {
 			return errno
 		}
+	} else {
+		n.setTimes(timesOf(in))
 	}
 	return n.Getattr(ctx, f, out)
 }
@@ -215,9 +223,20 @@ func (t *tree) statfs(out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
+// setTimes changes the times of a blob that was written here. containerd keeps in them when the content was
+// created, and when its labels changed.
+func (n *file) setTimes(given times) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.times.given() {
+		n.times = times{access: cmp.Or(given.access, n.times.access), mod: cmp.Or(given.mod, n.times.mod)}
+	}
+}
+
 // adopt takes on what a blob will show.
 func (n *file) adopt(d digest.Digest, size int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.digest, n.size = d, size
+	now := time.Now()
+	n.digest, n.size, n.times = d, size, times{access: now, mod: now}
 }
