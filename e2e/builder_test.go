@@ -122,8 +122,10 @@ func (r build) failures() string {
 			fmt.Fprintf(&b, "%s: %s\n", s.Name, s.Error)
 		}
 	}
-	if i := strings.LastIndex(r.log, "\nerror: "); i >= 0 {
-		b.WriteString(r.log[i:])
+	for _, mark := range []string{"\nerror: ", "\nERROR: "} { // buildctl's, buildx's
+		if i := strings.LastIndex(r.log, mark); i >= 0 {
+			b.WriteString(r.log[i:])
+		}
 	}
 	if b.Len() == 0 {
 		return r.log

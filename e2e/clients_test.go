@@ -66,6 +66,28 @@ crane push "$LAYOUT" "$REGISTRY/crane:whole" --index > /dev/null # its order is 
 crane validate --remote "$REGISTRY/crane:whole"
 crane index list "$REGISTRY/crane:whole" | sort
 `,
+	"oras": `
+echo artifact > file
+created() { echo --annotation "org.opencontainers.image.created=2024-01-01T00:00:0$1Z"; }
+{
+oras cp --from-oci-layout --to-oci-layout "$IMAGES:v1" "$LAYOUT:v1"
+oras cp -r --from-oci-layout --to-oci-layout "$IMAGES:multi" "$LAYOUT:multi"
+oras push --oci-layout $(created 1) --artifact-type application/x.test "$LAYOUT:artifact" file:text/plain
+oras attach --oci-layout $(created 2) --artifact-type application/x.sbom "$LAYOUT:v1" file:text/plain
+oras attach --oci-layout $(created 3) --artifact-type application/x.signature "$LAYOUT:v1" file:text/plain
+oras tag --oci-layout "$LAYOUT:v1" stable latest
+} > /dev/null
+oras discover --oci-layout --format json --depth 1 "$LAYOUT:v1" | jq -S '.referrers | sort_by(.digest)[] | del(.reference)'
+oras repo tags --oci-layout "$LAYOUT"
+oras resolve --oci-layout "$LAYOUT:latest"
+oras manifest fetch --oci-layout "$LAYOUT:artifact"
+oras pull --oci-layout -o pulled "$LAYOUT:artifact" > /dev/null
+sha256sum pulled/file
+oras cp -r --from-oci-layout --to-oci-layout "$LAYOUT:v1" copy:v1 > /dev/null
+find copy/blobs -type f | sort | xargs sha256sum
+oras manifest delete --oci-layout -f "$LAYOUT:artifact" > /dev/null
+oras repo tags --oci-layout "$LAYOUT"
+`,
 	"regctl": `
 layout="ocidir://$LAYOUT"
 {
