@@ -8,10 +8,16 @@ import (
 
 // The groups of mount's flags in its help.
 const (
-	groupBucket  = "BUCKET:"
-	groupDisk    = "LOCAL DISK:"
-	groupMount   = "MOUNT:"
-	groupProcess = "PROCESS:"
+	groupBucket      = "BUCKET:"
+	groupCredentials = "CREDENTIALS:"
+	groupServer      = "SERVER:"
+	groupObjects     = "OBJECTS:"
+	groupRequests    = "REQUESTS:"
+	groupPrinted     = "THE --cache-to THAT IS PRINTED:"
+	groupEmbedded    = "INSTEAD OF A BUCKET:"
+	groupDisk        = "LOCAL DISK:"
+	groupMount       = "MOUNT:"
+	groupProcess     = "PROCESS:"
 )
 
 // groupedHelp is the help of a command with flags in groups, in the order in which they are declared: the
@@ -31,7 +37,7 @@ DESCRIPTION:
 
 // usageWidth is how many columns the text on a flag may take: beside the longest name it fits a terminal
 // of 80.
-const usageWidth = 46
+const usageWidth = 44
 
 func helpCommand() *cli.Command {
 	return &cli.Command{

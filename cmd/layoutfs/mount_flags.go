@@ -11,52 +11,9 @@ import (
 	"github.com/layoutfs/layoutfs/daemon"
 )
 
-// bucketFlags are --s3 and the parameters of type=s3; --some-key is some_key of the CSV. They are text here:
-// the CSV's own parser says what is wrong with one.
-func bucketFlags() []cli.Flag {
-	return []cli.Flag{
-		text(groupBucket, "s3", "", "`CSV` of --cache-to type=s3,..."),
-		text(groupBucket, "bucket", "", "`NAME` of the bucket, or $AWS_BUCKET"),
-		text(groupBucket, "region", "", "`REGION` of the bucket, or $AWS_REGION"),
-		text(groupBucket, "name", "", "`NAME` of the cache that is tag latest of the root layout; a;b publishes to both and reads a (default: buildkit)"),
-		text(groupBucket, "endpoint-url", "", "`URL` of a server that is not AWS"),
-		text(groupBucket, "prefix", "", "`PREFIX` of every key"),
-		text(groupBucket, "blobs-prefix", "", "`PREFIX` of blobs, after --prefix (default: blobs/)"),
-		text(groupBucket, "manifests-prefix", "", "`PREFIX` of names, after --prefix (default: manifests/)"),
-		text(groupBucket, "access-key-id", "", "`ID` of a static key"),
-		text(groupBucket, "secret-access-key", "", "`SECRET` of a static key"),
-		text(groupBucket, "session-token", "", "`TOKEN` of a temporary key"),
-		text(groupBucket, "touch-refresh", "", "`AGE` from which a blob that is published again is touched (default: 24h)"),
-		text(groupBucket, "upload-parallelism", "", "upload `N` blobs at once (default: 4)"),
-		text(groupBucket, "retry-mode", "", "`MODE` of the AWS SDK: standard or adaptive"),
-		text(groupBucket, "retry-max-attempts", "", "make `N` attempts at a request"),
-		toggle(groupBucket, "use-path-style", "put the bucket into the path of the URL, not into the host name"),
-		toggle(groupBucket, "disable-accept-encoding", "for Google Cloud Storage"),
-		text(groupBucket, "mode", "", "min or max: what the printed --cache-to exports (default: min)"),
-		toggle(groupBucket, "ignore-error", "the printed --cache-to passes over a failed export"),
-		text(groupBucket, "compression", "", "`TYPE` of new layers in the printed --cache-to: uncompressed, gzip, estargz or zstd"),
-		text(groupBucket, "compression-level", "", "`LEVEL` of that compression"),
-		toggle(groupBucket, "force-compression", "the printed --cache-to compresses all layers so"),
-		text(groupBucket, "profile", "", "`NAME` of a profile of the AWS configuration files, or $AWS_PROFILE"),
-		toggle(groupBucket, "no-sign-request", "ask without credentials, for a public bucket"),
-		text(groupBucket, "request-payer", "", "requester: pay for requests to somebody else's bucket"),
-		text(groupBucket, "expected-bucket-owner", "", "`ACCOUNT` that the bucket must belong to"),
-		text(groupBucket, "sse", "", "`TYPE` of server-side encryption: AES256, aws:kms or aws:kms:dsse"),
-		text(groupBucket, "sse-kms-key-id", "", "`KEY` of aws:kms (default: the account's)"),
-		text(groupBucket, "storage-class", "", "`CLASS` of what is written, such as STANDARD_IA"),
-		text(groupBucket, "acl", "", "canned `ACL` of what is written, such as bucket-owner-full-control"),
-		text(groupBucket, "ca-bundle", "", "`FILE` with the authorities to trust in TLS, or $AWS_CA_BUNDLE"),
-		toggle(groupBucket, "dualstack", "reach AWS over IPv6, too"),
-		toggle(groupBucket, "accelerate", "use S3 Transfer Acceleration"),
-		text(groupBucket, "upload-limit", "", "upload at most `BYTES` per second, such as 50MB"),
-		text(groupBucket, "download-limit", "", "download at most `BYTES` per second"),
-		text(groupBucket, "request-limit", "", "make at most `N` requests per second"),
-	}
-}
-
 func mountFlags() []cli.Flag {
 	return append(bucketFlags(),
-		text(groupBucket, "embedded", "", "serve S3 from the folder `DIR`, for this mount alone, instead of using a bucket elsewhere"),
+		text(groupEmbedded, "embedded", "", "serve S3 from the folder `DIR`, for this mount alone"),
 		text(groupDisk, "cache-dir", "", "keep local copies in `DIR`, exactly there (default: a folder for each bucket in /var/cache/layoutfs, for a plain user in ~/.cache/layoutfs)"),
 		text(groupDisk, "cache-size", "50%", "keep at most `SIZE` of local copies: 50GB, 20GiB, or 30% of the file system; 0 means no limit"),
 		text(groupDisk, "min-free", "1GiB", "leave at least `SIZE` of the file system free"),

@@ -24,7 +24,7 @@ func statusCommand() *cli.Command {
 		Usage:     "show bucket, names, local disk, transfers and errors",
 		ArgsUsage: "[MOUNTPOINT]",
 		Description: "Without MOUNTPOINT all mounts of this user are shown.\n\n" +
-			"   layoutfs status --format '{{.Mountpoint}}: {{size .Staged.Bytes}} to upload'",
+			"   layoutfs status --format '{{.Mountpoint}} {{size .Staged.Bytes}}'",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT`: text, json (one object a line), or a Go template"},
 		},

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestHelpFitsATerminal(t *testing.T) {
+	for _, c := range append(newApp().Commands, nil) {
+		args := []string{"layoutfs", "--help"}
+		if c != nil {
+			args = []string{"layoutfs", c.Name, "--help"}
+		}
+		var out bytes.Buffer
+		app := newApp()
+		app.Writer = &out
+		if err := app.Run(args); err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if line = strings.TrimSuffix(line, "\n"); len(line) > 80 || strings.ContainsAny(line, "\t`") {
+				t.Errorf("%q prints %d columns: %s", args, len(line), line)
+			}
+		}
+	}
+}
+
+func TestWrapped(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                 "",
+		"one":              "one",
+		"one two":          "one two",
+		"one two three":    "one two|three",
+		"longer-than-that": "longer-than-that",
+		"a longer-than-it": "a|longer-than-it",
+	} {
+		if got := strings.Join(wrapped(in, 8), "|"); got != want {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+}
