@@ -109,17 +109,19 @@ func TestLimitsAndContexts(t *testing.T) {
 			t.Errorf("cancelled while it waits: %v after %v", err, time.Since(began))
 		}
 	})
-	cfg := at("http://s3.test")
-	cfg.Limits.Requests = 1
-	c := buckettest.OpenWith(t, cfg, bucket.Options{Transport: &recorder{}})
-	if _, err := c.StatBlob(t.Context(), digest.FromString("x")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := c.StatBlob(ctx, digest.FromString("x")); err == nil || errors.Is(err, bucket.ErrUnreachable) {
-		t.Errorf("a deadline before the turn: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		cfg := at("http://s3.test")
+		cfg.Limits.Requests = 1
+		c := buckettest.OpenWith(t, cfg, bucket.Options{Transport: &recorder{}})
+		if _, err := c.StatBlob(t.Context(), digest.FromString("x")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if _, err := c.StatBlob(ctx, digest.FromString("x")); err == nil || errors.Is(err, bucket.ErrUnreachable) {
+			t.Errorf("a deadline before the turn: %v", err)
+		}
+	})
 }
 
 // TestLimitsOfTheConfiguration is an upload to a real server that has to take a second.
