@@ -14,7 +14,7 @@ import (
 type Document struct {
 	Name       string             `json:"name"`
 	Kind       Kind               `json:"kind"`
-	MadeBy     string             `json:"made_by"` // layoutfs, or type=s3
+	Synthetic  bool               `json:"synthetic,omitempty"` // a type=s3 client wrote it: manifest and config are made of its CacheConfig
 	Updated    time.Time          `json:"updated,omitzero"`
 	Size       int64              `json:"size"` // of everything that it reaches, each blob once
 	Descriptor ocispec.Descriptor `json:"descriptor"`
@@ -54,11 +54,8 @@ type DocumentInput struct {
 // Document makes one of a cache.
 func (c *Cache) Document() Document {
 	doc := Document{
-		Name: c.Name.Name, Kind: c.Kind, MadeBy: "layoutfs", Updated: c.Name.Updated, Descriptor: c.Name.Descriptor,
+		Name: c.Name.Name, Kind: c.Kind, Synthetic: c.Name.Synthetic, Updated: c.Name.Updated, Descriptor: c.Name.Descriptor,
 		Manifest: c.Manifest, Layers: []DocumentLayer{},
-	}
-	if c.Name.Synthetic {
-		doc.MadeBy = "type=s3"
 	}
 	for _, d := range c.Closure {
 		doc.Size += d.Size

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -24,7 +26,8 @@ type Summary struct {
 	Staged  int64         `json:"staged_bytes"`     // of these, that are not known to be in the bucket
 	Missing int           `json:"missing"`          // blobs that are nowhere, as far as that is known
 	Broken  string        `json:"broken,omitempty"` // why it cannot be used
-	Source  string        `json:"made_by"`          // layoutfs, or type=s3
+	// Synthetic says that a type=s3 client wrote it: manifest and config are made when they are asked for.
+	Synthetic bool `json:"synthetic,omitempty"`
 }
 
 // readers is how many names are read at once.
@@ -109,10 +112,7 @@ func readNames(ctx context.Context, src Source, want func(string) bool, found ch
 // summarise counts what a name reaches.
 func (s *BlobSet) summarise(r read) Summary {
 	n := r.name
-	sum := Summary{Name: n.Name, Digest: n.Descriptor.Digest, Updated: n.Updated, Broken: n.Broken, Source: "layoutfs"}
-	if n.Synthetic {
-		sum.Source = "type=s3"
-	}
+	sum := Summary{Name: n.Name, Digest: n.Descriptor.Digest, Updated: n.Updated, Broken: n.Broken, Synthetic: n.Synthetic}
 	if r.err != nil {
 		sum.Broken = r.err.Error()
 	}
@@ -139,4 +139,23 @@ func (s *BlobSet) summarise(r read) Summary {
 		}
 	}
 	return sum
+}
+
+// Fits says whether a pattern fits a name: as in path.Match, where a slash at its end stands for all names
+// below.
+func Fits(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "/"); ok {
+		for at := range name {
+			if name[at] == '/' && matchesPath(prefix, name[:at]) {
+				return true
+			}
+		}
+		return false
+	}
+	return matchesPath(pattern, name)
+}
+
+func matchesPath(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok
 }

@@ -51,10 +51,10 @@ func newApp() *cli.App {
 			"Exit status: 0 done, 1 failed, 2 wrong usage.",
 		Version: version,
 		Flags:   []cli.Flag{cli.HelpFlag}, // the library leaves it out beside a help command that is not its own
-		Commands: []*cli.Command{
+		Commands: append([]*cli.Command{
 			mountCommand(), umountCommand(), flushCommand(), statusCommand(), s3Command(),
 			versionCommand(), helpCommand(), daemonCommand(),
-		},
+		}, cacheCommands()...),
 		Action:         noCommand,
 		ExitErrHandler: func(*cli.Context, error) {}, // report does it
 		OnUsageError:   onUsageError,
@@ -75,7 +75,7 @@ func noCommand(c *cli.Context) error {
 }
 
 func noSuchCommand(c *cli.Context, name string) error {
-	return usagef("there is no command %q%s `layoutfs help` lists them", name, meant(cli.SuggestCommand(c.App.Commands, name)))
+	return usagef("there is no command %q%s `layoutfs help` lists them", name, meant(suggestCommand(c.App.Commands, name)))
 }
 
 // The library's errors: of a flag that takes a value none reaches it.
