@@ -24,6 +24,7 @@ type BlobBucket interface {
 type NameBucket interface {
 	GetName(ctx context.Context, name string) (bucket.Name, error)
 	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error
+	EnsureListed(ctx context.Context, name string) error
 	DeleteName(ctx context.Context, name string) error
 	ListNames(ctx context.Context, prefix string) iter.Seq2[bucket.NameEntry, error]
 }

@@ -163,6 +163,23 @@ func (c *catalog) within(scope string) []string {
 	return names
 }
 
+// nested lists what of a name and those beneath it is a tag in the directory of a name, which some servers do not
+// list.
+func (c *catalog) nested(name string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	if isBeneath(name, func(above string) bool { _, ok := c.names[above]; return ok }) {
+		names = append(names, name)
+	}
+	for n := range c.names {
+		if n != name && inScope(name, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
 // unread lists the names whose closure is not in the index.
 func (c *catalog) unread() []string {
 	c.mu.Lock()

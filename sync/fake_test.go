@@ -28,6 +28,9 @@ type memBucket struct {
 	names map[string]bucket.Name
 	calls map[string]int
 	fail  func(ctx context.Context, verb, key string) error
+
+	hides     bool            // as MinIO: listings leave out the name a/b when there is a
+	signposts map[string]bool // but not these
 }
 
 type memBlob struct {
@@ -36,7 +39,9 @@ type memBlob struct {
 }
 
 func newMemBucket() *memBucket {
-	return &memBucket{blobs: map[digest.Digest]memBlob{}, names: map[string]bucket.Name{}, calls: map[string]int{}}
+	return &memBucket{
+		blobs: map[digest.Digest]memBlob{}, names: map[string]bucket.Name{}, calls: map[string]int{}, signposts: map[string]bool{},
+	}
 }
 
 func (m *memBucket) request(ctx context.Context, verb, key string) error {
@@ -183,6 +188,21 @@ func (m *memBucket) PutName(ctx context.Context, name string, body []byte, d *oc
 	return nil
 }
 
+func (m *memBucket) EnsureListed(ctx context.Context, name string) error {
+	if err := m.request(ctx, "ensurelisted", name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signposts[name] = true
+	return nil
+}
+
+// lists says whether listings show a name.
+func (m *memBucket) lists(name string) bool {
+	return !m.hides || m.signposts[name] || !isBeneath(name, func(above string) bool { _, ok := m.names[above]; return ok })
+}
+
 func (m *memBucket) DeleteName(ctx context.Context, name string) error {
 	if err := m.request(ctx, "deletename", name); err != nil {
 		return err
@@ -201,6 +221,7 @@ func (m *memBucket) ListNames(ctx context.Context, prefix string) iter.Seq2[buck
 		}
 		m.mu.Lock()
 		names := maps.Clone(m.names)
+		maps.DeleteFunc(names, func(name string, _ bucket.Name) bool { return !m.lists(name) })
 		m.mu.Unlock()
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if strings.HasPrefix(name, prefix) && !yield(names[name].NameEntry, nil) {

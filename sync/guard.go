@@ -149,6 +149,11 @@ func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispe
 	return err
 }
 
+func (g *guard) EnsureListed(ctx context.Context, name string) error {
+	_, err := hastily(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.EnsureListed(ctx, name) })
+	return err
+}
+
 func (g *guard) DeleteName(ctx context.Context, name string) error {
 	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.DeleteName(ctx, name) })
 	return err

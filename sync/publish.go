@@ -96,6 +96,9 @@ func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descript
 	if err := e.guard.PutName(ctx, name, body, &desc); err != nil {
 		return err
 	}
+	for _, n := range e.catalog.nested(name) {
+		e.ensureListed(ctx, n)
+	}
 	e.published.Add(1)
 	e.log.Info("name published", "name", name, "manifest", desc.Digest, "blobs", len(closure))
 	return e.learn(index.Name{Name: name, Descriptor: desc, Closure: closure})

@@ -76,13 +76,15 @@ func (e *Engine) list(ctx context.Context, scope string) error {
 		}
 	}
 	changed, gone := e.catalog.differences(scope, listing, began)
-	for _, name := range gone {
-		if err := e.dropName(name); err != nil {
-			return err
-		}
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asksNames)
+	for _, name := range gone {
+		if isBeneath(name, func(above string) bool { _, ok := listing[above]; return ok }) {
+			g.Go(func() error { return e.readUnlisted(ctx, name) })
+		} else if err := e.dropName(name); err != nil {
+			return errors.Join(err, g.Wait())
+		}
+	}
 	for _, name := range changed {
 		g.Go(func() error { return e.readName(ctx, name) })
 	}
@@ -94,6 +96,39 @@ func (e *Engine) list(ctx context.Context, scope string) error {
 	}
 	e.catalog.noteListed(scope, began)
 	return nil
+}
+
+// isBeneath says whether a name is a tag in the directory of another for which is says true.
+func isBeneath(name string, is func(above string) bool) bool {
+	for i, c := range name {
+		if c == '/' && is(name[:i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// readUnlisted reads a name that is not listed and may be there all the same: of the objects a and a/b, MinIO
+// lists a alone.
+func (e *Engine) readUnlisted(ctx context.Context, name string) error {
+	if err := e.readName(ctx, name); err != nil {
+		return err
+	}
+	if _, ok := e.catalog.get(name); ok {
+		e.ensureListed(ctx, name)
+	}
+	return nil
+}
+
+// ensureListed lets other hosts see a name. A failure does not take back that it was published.
+func (e *Engine) ensureListed(ctx context.Context, name string) {
+	if e.o.ReadOnly {
+		return
+	}
+	if err := e.guard.EnsureListed(ctx, name); err != nil {
+		e.log.Warn("other hosts may not see a name", "name", name, "err", err)
+		e.guard.report(err)
+	}
 }
 
 func (e *Engine) dropName(name string) error {

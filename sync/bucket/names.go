@@ -121,6 +121,13 @@ func (c *Client) nameMetadata(name string, d *ocispec.Descriptor) (map[string]st
 
 // DeleteName deletes a name object; one that is not there is no error, as S3 has it.
 func (c *Client) DeleteName(ctx context.Context, name string) error {
+	if err := c.deleteName(ctx, name); err != nil {
+		return err
+	}
+	return c.removeSignpost(ctx, name)
+}
+
+func (c *Client) deleteName(ctx context.Context, name string) error {
 	_, err := c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &c.config.Bucket, Key: aws.String(c.nameKey(name))})
 	if codeOf(err) == "NoSuchKey" {
 		return nil
@@ -132,18 +139,29 @@ func (c *Client) DeleteName(ctx context.Context, name string) error {
 // its first error, and without one only when everything was listed.
 func (c *Client) ListNames(ctx context.Context, prefix string) iter.Seq2[NameEntry, error] {
 	return func(yield func(NameEntry, error) bool) {
+		var hidden []string
 		for o, err := range c.list(ctx, c.nameKey(prefix)) {
 			if err != nil {
 				yield(NameEntry{}, c.fail(ctx, err, "list names that begin with %q", prefix))
 				return
 			}
-			name, ok := c.nameOf(*o.Key)
-			if !ok {
+			if name, ok := c.signpostOf(o); ok {
+				hidden = append(hidden, name)
 				continue
 			}
-			if !yield(NameEntry{name, version(o.ETag, o.LastModified, aws.ToInt64(o.Size))}, nil) {
+			name, ok := c.nameOf(*o.Key)
+			if ok && !yield(NameEntry{name, version(o.ETag, o.LastModified, aws.ToInt64(o.Size))}, nil) {
 				return
 			}
+		}
+		entries, err := c.hidden(ctx, prefix, hidden)
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(NameEntry{}, err)
 		}
 	}
 }

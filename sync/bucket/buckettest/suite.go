@@ -32,6 +32,7 @@ func Suite(t *testing.T, fresh func(t testing.TB) bucket.Config) {
 		{"versions agree", testVersions},
 		{"names with odd characters", testOddNames},
 		{"names by prefix", testNamesByPrefix},
+		{"names beneath names", testNamesBeneathNames},
 		{"name that is not there", testNoName},
 		{"names are deleted", testDeleteName},
 		{"permissions", testPermissions},
