@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -25,7 +26,7 @@ func wantAttr(t *testing.T, path string) {
 	t.Helper()
 	var st unix.Stat_t
 	must(t, unix.Stat(path, &st))
-	if st.Mode != unix.S_IFREG|0o444 || st.Size != 10_000 || st.Blocks != 24 || st.Nlink != 1 || st.Ino == 0 {
+	if st.Mode != unix.S_IFREG|0o644 || st.Size != 10_000 || st.Blocks != 24 || st.Nlink != 1 || st.Ino == 0 {
 		t.Errorf("stat tells %+v", st)
 	}
 	for _, at := range []unix.Timespec{st.Atim, st.Mtim, st.Ctim} {
@@ -45,6 +46,53 @@ func TestAttributesOfABlobDoNotChange(t *testing.T) {
 	wantErrno(t, "chown", os.Chown(path, os.Geteuid(), os.Getegid()), 0)
 	wantErrno(t, "chtimes", os.Chtimes(path, time.Now(), time.Now()), 0)
 	wantAttr(t, path)
+}
+
+// containerd reads from its times when content was created, and when its labels changed.
+func TestTimesOfABlobThatWasWrittenHere(t *testing.T) {
+	r := testMount(t)
+	began := time.Now()
+	d := ingested(t, r.mnt, randomly(1000))
+	wantTimes := func(access, mod time.Time) {
+		t.Helper()
+		info, err := os.Stat(r.blob(d))
+		must(t, err)
+		if got := time.Unix(info.Sys().(*syscall.Stat_t).Atim.Unix()); !info.ModTime().Equal(mod) || !got.Equal(access) {
+			t.Errorf("the blob was written at %v and read at %v; want %v and %v", info.ModTime(), got, mod, access)
+		}
+	}
+	info, err := os.Stat(r.blob(d))
+	must(t, err)
+	if at := info.ModTime(); at.Before(began.Add(-time.Second)) || at.After(time.Now()) {
+		t.Errorf("a blob that was written at %v is from %v", began, at)
+	}
+	mod, access := time.Unix(1_700_000_000, 123_456_789), time.Unix(1_600_000_000, 0)
+	must(t, os.Chtimes(r.blob(d), access, mod))
+	wantTimes(access, mod)
+	must(t, openFile(t, r.blob(d), os.O_WRONLY).Close()) // a writer gets a node of his own
+	wantTimes(access, mod)
+	must(t, os.Chtimes(r.blob(d), time.Time{}, mod.Add(time.Hour)))
+	wantTimes(access, mod.Add(time.Hour))
+}
+
+func TestTimesAreKeptOfABoundedNumberOfBlobs(t *testing.T) {
+	x := dates{of: map[digest.Digest]times{}}
+	first, second := digest.FromString("first"), digest.FromString("second")
+	x.begin(first)
+	x.begin(second)
+	for i := range maxDated - 1 {
+		x.begin(digest.FromString(fmt.Sprint(i)))
+		x.begin(digest.FromString(fmt.Sprint(i))) // again
+	}
+	if len(x.of) != maxDated {
+		t.Errorf("%d are kept", len(x.of))
+	}
+	if at := x.tell(first); at.mod != blobTime {
+		t.Errorf("the oldest is still from %v", at.mod)
+	}
+	if at := x.tell(second); at.mod == blobTime {
+		t.Error("the second is forgotten")
+	}
 }
 
 // Clients take these answers for a file system that lacks the feature.

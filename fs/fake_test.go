@@ -45,11 +45,7 @@ type fakeBlobs struct {
 	onRead    func(ctx context.Context) error
 }
 
-func newFakeBlobs(t *testing.T, dir string) *fakeBlobs {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+func newFakeBlobs(dir string) *fakeBlobs {
 	b := &fakeBlobs{dir: dir, size: map[digest.Digest]int64{}, hidden: map[string]digest.Digest{}}
 	b.closed = sync.NewCond(&b.mu)
 	return b

@@ -1,14 +1,12 @@
 package fs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	iofs "io/fs"
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -26,7 +24,6 @@ type file struct {
 	mu         sync.Mutex    // guards following
 	digest     digest.Digest // of a blob, or what is being made one
 	size       int64         // of a blob, in bytes
-	times      times         // of a blob that was written here
 	writers    int           // handles open for writing scratch
 	modes      modes
 	unverified bool // the kernel may have pages of a blob that was incomplete
@@ -98,10 +95,9 @@ func (n *file) Getattr(_ context.Context, f fusefs.FileHandle, out *fuse.AttrOut
 func (n *file) fillBlob(a *fuse.Attr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.t.fill(a, syscall.S_IFREG|0o444, n.size, blobTime)
-	if n.times.given() {
-		a.SetTimes(&n.times.access, &n.times.mod, nil)
-	}
+	at := n.t.dates.tell(n.digest)
+	n.t.fill(a, syscall.S_IFREG|0o666, n.size, at.mod)
+	a.SetTimes(&at.access, nil, nil)
 }
 
 // Setattr changes scratch. Of a blob nothing changes but the times of one that was written here, but clients
@@ -117,7 +113,7 @@ func (n *file) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAtt
 			return errno
 		}
 	} else {
-		n.setTimes(timesOf(in))
+		n.t.dates.change(n.digestNow(), timesOf(in))
 	}
 	return n.Getattr(ctx, f, out)
 }
@@ -134,13 +130,23 @@ func (n *file) truncate(ctx context.Context, f fusefs.FileHandle, size int64) sy
 		return n.truncateBlob(size)
 	}
 	defer n.draft.gate.leave()
-	n.draft.truncated(size)
+	cut := func(f *os.File) error { return n.t.truncate(f, &n.draft, size) }
 	if h, ok := f.(*scratchHandle); ok && h.writes {
-		return errnoOf(ctx, h.f.Truncate(size))
+		return errnoOf(ctx, cut(h.f))
 	}
-	return errnoOf(ctx, n.t.at(&n.at, func(path string) error {
-		return onFile(path, os.O_WRONLY, func(f *os.File) error { return f.Truncate(size) })
-	}))
+	return errnoOf(ctx, n.t.at(&n.at, func(path string) error { return onFile(path, os.O_WRONLY, cut) }))
+}
+
+// truncate cuts or stretches the file of a draft. What it is stretched by is room that is used later.
+func (t *tree) truncate(f *os.File, d *draft, size int64) error {
+	if errno := t.admit(f, size); errno != 0 {
+		return errno
+	}
+	err := f.Truncate(size)
+	if err == nil {
+		d.truncated(size)
+	}
+	return err
 }
 
 // truncateBlob lets a blob be cut to the size that it has.
@@ -223,20 +229,10 @@ func (t *tree) statfs(out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
-// setTimes changes the times of a blob that was written here. containerd keeps in them when the content was
-// created, and when its labels changed.
-func (n *file) setTimes(given times) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.times.given() {
-		n.times = times{access: cmp.Or(given.access, n.times.access), mod: cmp.Or(given.mod, n.times.mod)}
-	}
-}
-
 // adopt takes on what a blob will show.
 func (n *file) adopt(d digest.Digest, size int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := time.Now()
-	n.digest, n.size, n.times = d, size, times{access: now, mod: now}
+	n.digest, n.size = d, size
+	n.t.dates.begin(d)
 }

@@ -139,7 +139,7 @@ func TestContainerdCommits(t *testing.T) {
 			}
 			info, err := os.Stat(r.blob(d))
 			must(t, err)
-			if info.Mode() != 0o444 || info.Size() != int64(size) {
+			if info.Mode() != 0o644 || info.Size() != int64(size) {
 				t.Errorf("the blob has mode %v and %d bytes", info.Mode(), info.Size())
 			}
 			// It is the time at which containerd says that the content was created.

@@ -1,54 +1,117 @@
 package fs
 
 import (
-	"bytes"
+	"encoding/json"
+	"io"
 	"os"
+	"os/exec"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
-// mapping is a file mapped into memory, shared. It is used by system calls alone: a page fault would stop
-// a thread where the Go runtime cannot, and this process serves the mount as well.
+// mapping is a file mapped into the memory of another process, shared: one that serves a mount cannot use
+// memory that is mapped from it, since Linux may keep its threads waiting for what only they can answer.
 type mapping struct {
-	t   testing.TB
-	mem []byte
-	aid int // a file to copy from and to
+	t    testing.TB
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	asks *json.Encoder
+	says *json.Decoder
 }
 
-func mapFile(t testing.TB, path string, prot int) *mapping {
-	t.Helper()
-	flags := os.O_RDONLY
-	if prot&unix.PROT_WRITE != 0 {
-		flags = os.O_RDWR
+// asked is what that process is to do: to set bytes, to write them to the file, or neither.
+type asked struct {
+	Off  int
+	Set  []byte
+	Sync bool
+}
+
+// said is what the memory has then.
+type said struct {
+	Digest digest.Digest
+	Errno  unix.Errno // of writing it to the file
+}
+
+// mapEnv names the file that this process maps, instead of testing; mapWriteEnv says that it is for writing.
+const (
+	mapEnv      = "LAYOUTFS_TEST_MAP"
+	mapWriteEnv = "LAYOUTFS_TEST_MAP_WRITE"
+)
+
+// mapForOthers is the other process.
+func mapForOthers(path string, writes bool) error {
+	flags, prot := os.O_RDONLY, unix.PROT_READ
+	if writes {
+		flags, prot = os.O_RDWR, unix.PROT_READ|unix.PROT_WRITE
 	}
-	f := openFile(t, path, flags)
-	defer f.Close()
-	return mapOpen(t, f, prot)
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	mem, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), prot, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	asks, says := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		var what asked
+		if err := asks.Decode(&what); err != nil {
+			return nil // the end of standard input is the end of the test
+		}
+		var answer said
+		copy(mem[what.Off:], what.Set)
+		if what.Sync {
+			if err := unix.Msync(mem, unix.MS_SYNC); err != nil {
+				answer.Errno = err.(unix.Errno)
+			}
+		}
+		answer.Digest = digest.FromBytes(mem)
+		if err := says.Encode(answer); err != nil {
+			return err
+		}
+	}
 }
 
-func mapOpen(t testing.TB, f *os.File, prot int) *mapping {
+func mapFile(t testing.TB, path string) *mapping { return startMapping(t, mapEnv+"="+path) }
+
+func mapFileForWriting(t testing.TB, path string) *mapping {
+	return startMapping(t, mapEnv+"="+path, mapWriteEnv+"=1")
+}
+
+func startMapping(t testing.TB, env ...string) *mapping {
 	t.Helper()
-	info, err := f.Stat()
+	m := &mapping{t: t, cmd: exec.Command("/proc/self/exe")}
+	m.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), env...)
+	m.cmd.Stderr = os.Stderr
+	in, err := m.cmd.StdinPipe()
 	must(t, err)
-	mem, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), prot, unix.MAP_SHARED)
+	out, err := m.cmd.StdoutPipe()
 	must(t, err)
-	aid, err := unix.MemfdCreate("mapping", unix.MFD_CLOEXEC)
-	must(t, err)
-	return &mapping{t: t, mem: mem, aid: aid}
+	m.in, m.asks, m.says = in, json.NewEncoder(in), json.NewDecoder(out)
+	must(t, m.cmd.Start())
+	m.ask(asked{})
+	return m
+}
+
+func (m *mapping) ask(what asked) (answer said) {
+	m.t.Helper()
+	must(m.t, m.asks.Encode(what))
+	if err := m.says.Decode(&answer); err != nil {
+		m.t.Fatalf("the process that maps a file does not answer: %v", err)
+	}
+	return answer
 }
 
 // want fails unless the memory has that content.
 func (m *mapping) want(content []byte) {
 	m.t.Helper()
-	got := make([]byte, len(m.mem))
-	if _, err := unix.Pwrite(m.aid, m.mem, 0); err != nil {
-		m.t.Errorf("read mapped memory: %v", err)
-		return
-	}
-	_, err := unix.Pread(m.aid, got, 0)
-	must(m.t, err)
-	if !bytes.Equal(got, content) {
+	if got := m.ask(asked{}).Digest; got != digest.FromBytes(content) {
 		m.t.Error("the mapped memory has other bytes")
 	}
 }
@@ -56,17 +119,20 @@ func (m *mapping) want(content []byte) {
 // set writes to the memory; it becomes part of the file at some time.
 func (m *mapping) set(off int, b []byte) {
 	m.t.Helper()
-	_, err := unix.Pwrite(m.aid, b, 0)
-	must(m.t, err)
-	_, err = unix.Pread(m.aid, m.mem[off:off+len(b)], 0)
-	must(m.t, err)
+	m.ask(asked{Off: off, Set: b})
 }
 
 // sync writes what was set to the file.
-func (m *mapping) sync() error { return unix.Msync(m.mem, unix.MS_SYNC) }
+func (m *mapping) sync() error {
+	m.t.Helper()
+	if errno := m.ask(asked{Sync: true}).Errno; errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 func (m *mapping) end() {
 	m.t.Helper()
-	must(m.t, unix.Munmap(m.mem))
-	must(m.t, unix.Close(m.aid))
+	must(m.t, m.in.Close())
+	must(m.t, m.cmd.Wait())
 }

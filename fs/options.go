@@ -3,7 +3,6 @@ package fs
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"time"
 )
 
@@ -27,12 +26,12 @@ type Options struct {
 	// AllowOther lets users other than the mounting one in, as far as UID, GID and Umask let them.
 	AllowOther bool
 
-	// UID and GID own everything in the mount. Zero stands for the mounting process's own.
+	// UID and GID own everything in the mount.
 	UID, GID uint32
 
 	// Umask is taken away from the permissions of everything in the mount, which start at 0777 for
-	// directories, 0666 for index.json and oci-layout, 0444 for blobs, and what the client asked for
-	// elsewhere. Zero takes nothing away; 022 is usual.
+	// directories, 0666 for files (blobs as well: to write one again is no harm), and what the client
+	// asked for elsewhere. Zero takes nothing away; 022 is usual.
 	Umask uint32
 
 	// Refresh is how old a list of names may be; the kernel remembers the directories of names for
@@ -50,12 +49,6 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.Blobs == nil || o.Names == nil || o.Scratch == "" {
 		return o, errors.New("mount: Blobs, Names and Scratch are required")
-	}
-	if o.UID == 0 {
-		o.UID = uint32(os.Geteuid())
-	}
-	if o.GID == 0 {
-		o.GID = uint32(os.Getegid())
 	}
 	if o.Refresh <= 0 {
 		o.Refresh = time.Second

@@ -161,7 +161,7 @@ func TestOverwriteWhileOthersRead(t *testing.T) {
 		r, d, content := existing(t, 100_000)
 		r.blobs.partial.Store(partial)
 		reader := openFile(t, r.blob(d), os.O_RDONLY)
-		mapped := mapFile(t, r.blob(d), unix.PROT_READ)
+		mapped := mapFile(t, r.blob(d))
 		wantRead(t, reader, 0, content)
 		w := openFile(t, r.blob(d), os.O_WRONLY|os.O_TRUNC)
 		late := openFile(t, r.blob(d), os.O_RDONLY)

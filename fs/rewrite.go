@@ -117,8 +117,7 @@ func (r *rewriter) truncate(ctx context.Context, size int64) syscall.Errno {
 	if err != nil {
 		return r.n.t.fail(ctx, "truncate", r.n, err)
 	}
-	r.draft.truncated(size)
-	return errnoOf(ctx, f.Truncate(size))
+	return errnoOf(ctx, r.n.t.truncate(f, &r.draft, size))
 }
 
 // Read reads what was written anew, or else the blob.
@@ -150,7 +149,7 @@ func (r *rewriter) Write(ctx context.Context, data []byte, off int64) (uint32, s
 		return 0, syscall.EPERM
 	}
 	defer r.draft.gate.leave()
-	if errno := r.n.t.admit(int64(len(data))); errno != 0 {
+	if errno := r.n.t.admit(f, off+int64(len(data))); errno != 0 {
 		return 0, errno
 	}
 	r.draft.wrote()

@@ -3,6 +3,7 @@ package fs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -18,6 +19,22 @@ import (
 
 	"github.com/opencontainers/go-digest"
 )
+
+// TestMain is also what this program does in other processes for its tests.
+func TestMain(m *testing.M) {
+	var err error
+	if dir := os.Getenv(serveEnv); dir != "" {
+		err = serve(dir)
+	} else if path := os.Getenv(mapEnv); path != "" {
+		err = mapForOthers(path, os.Getenv(mapWriteEnv) != "")
+	} else {
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 // rig is a mount with everything behind it.
 type rig struct {
@@ -53,20 +70,27 @@ func (l *logBuffer) String() string {
 // that was not released keeps it busy, or a blob open.
 func testMount(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	r := newRig(t, t.TempDir())
+	return mountIn(t, t.TempDir(), change...)
+}
+
+// mountIn is testMount in a folder of the test's own.
+func mountIn(t *testing.T, dir string, change ...func(*Options)) *rig {
+	t.Helper()
+	r, err := newRig(dir)
+	must(t, err)
 	r.mount(t, change...)
 	return r
 }
 
-func newRig(t *testing.T, dir string) *rig {
-	t.Helper()
+func newRig(dir string) (*rig, error) {
 	r := &rig{mnt: filepath.Join(dir, "mnt"), local: filepath.Join(dir, "scratch"), log: &logBuffer{}}
-	r.blobs = newFakeBlobs(t, filepath.Join(dir, "blobs"))
+	r.blobs = newFakeBlobs(filepath.Join(dir, "blobs"))
 	r.names = newFakeNames()
-	for _, d := range []string{r.mnt, r.local} {
-		must(t, os.MkdirAll(d, 0o755))
+	var errs []error
+	for _, d := range []string{r.mnt, r.local, r.blobs.dir} {
+		errs = append(errs, os.MkdirAll(d, 0o755))
 	}
-	return r
+	return r, errors.Join(errs...)
 }
 
 func (r *rig) options(change ...func(*Options)) Options {

@@ -70,7 +70,7 @@ func (h *scratchHandle) Write(ctx context.Context, data []byte, off int64) (uint
 		return 0, syscall.EPERM
 	}
 	defer h.n.draft.gate.leave()
-	if errno := h.admit(off + int64(len(data))); errno != 0 {
+	if errno := h.n.t.admit(h.f, off+int64(len(data))); errno != 0 {
 		return 0, errno
 	}
 	h.n.draft.wrote()
@@ -79,18 +79,6 @@ func (h *scratchHandle) Write(ctx context.Context, data []byte, off int64) (uint
 		return uint32(n), 0
 	}
 	return 0, h.n.t.fail(ctx, "write", h.n, err)
-}
-
-// admit asks for room if the file is to reach the offset end.
-func (h *scratchHandle) admit(end int64) syscall.Errno {
-	if h.n.t.admits == nil {
-		return 0
-	}
-	var st syscall.Stat_t
-	if err := syscall.Fstat(int(h.f.Fd()), &st); err != nil {
-		return h.n.t.fail(context.Background(), "stat", h.n, err)
-	}
-	return h.n.t.admit(end - st.Size)
 }
 
 // Allocate reserves room, or punches holes.
@@ -104,7 +92,7 @@ func (h *scratchHandle) Allocate(ctx context.Context, off, size uint64, mode uin
 	}
 	defer h.n.draft.gate.leave()
 	if mode&unix.FALLOC_FL_PUNCH_HOLE == 0 {
-		if errno := h.admit(int64(off + size)); errno != 0 {
+		if errno := h.n.t.admit(h.f, int64(off+size)); errno != 0 {
 			return errno
 		}
 	}

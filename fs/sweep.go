@@ -15,8 +15,8 @@ import (
 const staleAfter = 24 * time.Hour
 
 // sweep removes the scratch of an earlier mount that is of no use: what was written to the name of a
-// blob and is none, files older than staleAfter, and the directories that are empty then. Those of
-// layouts stay: a client made them.
+// blob of a layout and is none, files older than staleAfter, and the directories that are empty then.
+// Those of layouts stay: a client made them.
 func (t *tree) sweep(now time.Time) {
 	var dirs []string
 	err := filepath.WalkDir(t.root, func(path string, e iofs.DirEntry, err error) error {
@@ -46,7 +46,7 @@ func (t *tree) sweep(now time.Time) {
 
 func (t *tree) isStale(path string, e iofs.DirEntry, now time.Time) bool {
 	dir := filepath.Dir(path)
-	if filepath.Base(filepath.Dir(dir)) == blobsName && algorithm(filepath.Base(dir)) {
+	if filepath.Base(filepath.Dir(dir)) == blobsName && algorithm(filepath.Base(dir)) && !inReserved(t.root, dir) {
 		if _, ok := blobName(digest.Algorithm(filepath.Base(dir)), e.Name()); ok {
 			return true
 		}

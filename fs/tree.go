@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // How long the kernel may remember. Files are looked up anew each time: whether a blob is there must be
@@ -34,6 +36,8 @@ type tree struct {
 	refresh         time.Duration
 	born            time.Time // the time of directories that exist only here
 
+	dates dates
+
 	ctx     context.Context // ends with the mount
 	backing *backing
 	writers writers
@@ -48,7 +52,7 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 		blobs: o.Blobs, names: o.Names, log: o.Log, admits: o.Admit, ctx: ctx,
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, born: time.Now(),
-		backing: newBacking(),
+		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}},
 	}
 	for _, dir := range []string{t.root, t.spool} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -58,11 +62,22 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 	return t, nil
 }
 
-// admit asks for room for n more bytes of scratch.
-func (t *tree) admit(n int64) syscall.Errno {
-	if t.admits == nil || n <= 0 {
+// admit asks for room if a file of scratch is to reach the offset end.
+func (t *tree) admit(f *os.File, end int64) syscall.Errno {
+	if t.admits == nil {
 		return 0
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return t.fail(context.Background(), "stat", localPath(f.Name()), err)
+	}
+	if n := end - info.Size(); n > 0 {
+		return t.admitBytes(n)
+	}
+	return 0
+}
+
+func (t *tree) admitBytes(n int64) syscall.Errno {
 	err := t.admits(n)
 	if err == nil {
 		return 0
