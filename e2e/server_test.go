@@ -175,32 +175,52 @@ func startEmbedded(t testing.TB, dir string) (*server, *process, error) {
 }
 
 func startMinIO(t testing.TB, dir string) (*server, *process, error) {
-	addr, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, nil, err
 	}
+	addr, console := "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
 	s := &server{endpoint: "http://" + addr, key: "e2e-" + rand.Text()[:8], secret: rand.Text()}
-	env := []string{"MINIO_ROOT_USER=" + s.key, "MINIO_ROOT_PASSWORD=" + s.secret, "MINIO_CI_CD=on"}
-	p, err := startProcess(dir, env, tool(t, "minio"), "server", "--quiet", "--address", addr, filepath.Join(dir, "data"))
+	env := []string{"MINIO_ROOT_USER=" + s.key, "MINIO_ROOT_PASSWORD=" + s.secret, "MINIO_CI_CD=on", "MINIO_BROWSER=off"}
+	p, err := startProcess(dir, env, tool(t, "minio"), "server", "--quiet", "--address", addr, "--console-address", console, filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, p, p.awaitUp(func() bool {
-		r, err := http.Get(s.endpoint + "/minio/health/ready")
-		if err != nil {
-			return false
-		}
-		return errors.Join(r.Body.Close()) == nil && r.StatusCode == http.StatusOK
-	})
+	return s, p, p.awaitUp(func() bool { return answers(s.endpoint + "/minio/health/ready") })
+}
+
+// answers says whether a GET is answered with 200.
+func answers(url string) bool {
+	r, err := http.Get(url)
+	if err != nil {
+		return false
+	}
+	return errors.Join(r.Body.Close()) == nil && r.StatusCode == http.StatusOK
 }
 
 // freePort is an address on loopback that nobody listened on a moment ago.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freePorts(1)
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	return "127.0.0.1:" + ports[0], nil
+}
+
+// freePorts are n ports of loopback that nobody listened on a moment ago.
+func freePorts(n int) ([]string, error) {
+	ports := make([]string, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // not before all are found, so that they differ
+		if _, ports[i], err = net.SplitHostPort(l.Addr().String()); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
 }
 
 func noEnv(string) (string, bool) { return "", false }

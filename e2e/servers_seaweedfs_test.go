@@ -3,9 +3,6 @@ package e2e
 import (
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,8 +28,8 @@ func startSeaweedFS(t testing.TB, dir string) (*server, *process, error) {
 		"-s3.port.iceberg=0", "-s3.port.lance=0",
 		// Each bucket has volumes of its own. They are files that grow.
 		"-master.volumeSizeLimitMB=64", "-volume.max=10000",
-		// Else a backslash in a name is a slash.
-		"-s3.allowBackslashInKey",
+		// Else a backslash in a name is a slash, and an upload makes the bucket that is not there.
+		"-s3.allowBackslashInKey", "-s3.autoCreateBucket=false",
 	}
 	p, err := startProcess(dir, nil, tool(t, "weed"), args...)
 	if err != nil {
@@ -57,30 +54,4 @@ func writeSeaweedUsers(path string, s *server) error {
 		return err
 	}
 	return os.WriteFile(path, b, 0o600)
-}
-
-// answers says whether a GET is answered with 200.
-func answers(url string) bool {
-	r, err := http.Get(url)
-	if err != nil {
-		return false
-	}
-	return errors.Join(r.Body.Close()) == nil && r.StatusCode == http.StatusOK
-}
-
-// freePorts are n ports on loopback that nobody listened on a moment ago.
-func freePorts(n int) ([]string, error) {
-	ports := make([]string, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // not before all are found, so that they differ
-		_, ports[i], err = net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-	}
-	return ports, nil
 }

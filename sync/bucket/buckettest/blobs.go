@@ -82,6 +82,12 @@ func testRanges(t *testing.T, cfg bucket.Config) {
 			t.Errorf("%d bytes from %d, of 1000: %v, want io.ErrUnexpectedEOF", r.n, r.off, err)
 		}
 	}
+	empty := Put(t, c, nil)
+	for _, r := range []struct{ off, n int64 }{{0, 1}, {1, 1}, {1, -1}} {
+		if _, err := Get(t.Context(), c, empty, r.off, r.n); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes from %d, of none: %v, want io.ErrUnexpectedEOF", r.n, r.off, err)
+		}
+	}
 }
 
 func testNoBlob(t *testing.T, cfg bucket.Config) {
@@ -204,26 +210,6 @@ func testOddKeys(t *testing.T, cfg bucket.Config) {
 	all.ManifestsPrefix = ""
 	if got := names(t, OpenWith(t, all, bucket.Options{}), "blobs/sha256:"+d.Encoded()); len(got) != 1 {
 		t.Errorf("names that begin like the blob: %v, want only the one that is no blob", got)
-	}
-}
-
-func testCancelled(t *testing.T, cfg bucket.Config) {
-	c := OpenWith(t, cfg, bucket.Options{})
-	d := Put(t, c, []byte("blob"))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, stat := c.StatBlob(ctx, d)
-	_, open := c.OpenBlob(ctx, d, 0, -1)
-	put := c.PutBlob(ctx, d, bytes.NewReader([]byte("blob")), 4)
-	_, get := c.GetName(ctx, "x")
-	var list error
-	for _, err := range c.ListBlobs(ctx) {
-		list = err
-	}
-	for what, err := range map[string]error{"stat": stat, "open": open, "put": put, "get": get, "list": list, "check": c.Check(ctx)} {
-		if !errors.Is(err, context.Canceled) || errors.Is(err, bucket.ErrUnreachable) {
-			t.Errorf("%s: %v, want context.Canceled", what, err)
-		}
 	}
 }
 

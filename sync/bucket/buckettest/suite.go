@@ -19,7 +19,10 @@ func Suite(t *testing.T, fresh func(t testing.TB) bucket.Config) {
 		{"blob is read as it was written", testBlobRoundTrip},
 		{"ranges", testRanges},
 		{"blob that is not there", testNoBlob},
+		{"blob is written again", testWrittenAgain},
+		{"blob of another algorithm", testOtherAlgorithm},
 		{"keys are those of type=s3", testKeys},
+		{"prefix with odd characters", testOddPrefix},
 		{"touch", testTouch},
 		{"unfinished upload is dropped", testUnfinished},
 		{"listing has pages", testPages},
@@ -36,6 +39,9 @@ func Suite(t *testing.T, fresh func(t testing.TB) bucket.Config) {
 		{"name that is not there", testNoName},
 		{"names are deleted", testDeleteName},
 		{"permissions", testPermissions},
+		{"bucket that is not there", testNoBucket},
+		{"secret that is wrong", testWrongSecret},
+		{"key that nobody has", testUnknownKey},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
