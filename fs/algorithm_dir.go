@@ -62,9 +62,10 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 	if !d.shows(ctx, dg) {
 		return nil, syscall.ENOENT
 	}
+	second := d.t.turns.isSecond(ctx, dg)
 	inode = child(ctx, d, name, syscall.S_IFREG,
-		func(n *file) bool { return n.shows(dg) },
-		func() *file { return newBlob(d.t, d, dg, size) })
+		func(n *file) bool { return !second && n.shows(dg) },
+		func() *file { return newBlob(d.t, d, dg, size, second) })
 	out.SetAttrTimeout(blobTTL)
 	inode.Operations().(*file).fillBlob(&out.Attr)
 	return inode, 0

@@ -43,6 +43,7 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 	case cutsUnwritten(flags):
 		return nil, 0, syscall.EPERM
 	case !n.isForReaders():
+		n.t.turns.end(ctx, n.digestNow()) // of a thread that was killed, and whose number is used again
 		return nil, 0, syscall.ESTALE
 	}
 	blob, err := n.t.blobs.Open(ctx, n.digestNow())
@@ -54,13 +55,13 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 }
 
 // isForReaders says whether a blob may be read through this node. One that is still open for writing has
-// pages in the kernel that a writer may change, so it is not: ESTALE makes the kernel look the name up
-// again, and find a new node.
+// pages in the kernel that a writer may change, so it is not: ESTALE makes Linux look the name up again, and
+// find a new node.
 func (n *file) isForReaders() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.superseded = n.superseded || n.writers > 0
-	return !n.superseded
+	return !n.superseded && !n.private
 }
 
 // supersede gives a new node to whoever looks the name up next.

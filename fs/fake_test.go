@@ -32,6 +32,7 @@ var errListing = errors.New("the bucket does not answer")
 type fakeBlobs struct {
 	dir     string
 	partial atomic.Bool  // opens have no file that the kernel could read
+	badFd   atomic.Bool  // opens have a file that the kernel does not take
 	commits atomic.Int64 // that succeeded
 	reads   atomic.Int64 // through the daemon
 
@@ -247,7 +248,12 @@ func (r *fakeReader) Close() error {
 
 type fakeFile struct{ fakeReader }
 
-func (r *fakeFile) PassthroughFd() (int, bool) { return int(r.f.Fd()), true }
+func (r *fakeFile) PassthroughFd() (int, bool) {
+	if r.b.badFd.Load() {
+		return -1, true
+	}
+	return int(r.f.Fd()), true
+}
 
 // publication is one call of Publish.
 type publication struct{ scope, before, after string }
@@ -260,6 +266,7 @@ type fakeNames struct {
 	deletes   bool
 	fail      error // of Publish
 	failRead  error // of Index and Children
+	onPublish func()
 }
 
 func newFakeNames() *fakeNames { return &fakeNames{index: map[string]string{}} }
@@ -304,6 +311,12 @@ func (n *fakeNames) failReading(err error) {
 	n.failRead = err
 }
 
+func (n *fakeNames) whenPublishing(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.onPublish = f
+}
+
 func (n *fakeNames) allowDelete() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -330,6 +343,12 @@ func (n *fakeNames) Index(_ context.Context, scope string) ([]byte, error) {
 }
 
 func (n *fakeNames) Publish(ctx context.Context, scope string, before, after []byte) error {
+	n.mu.Lock()
+	hook := n.onPublish
+	n.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := errors.Join(ctx.Err(), n.fail); err != nil {

@@ -28,6 +28,7 @@ type file struct {
 	modes      modes
 	unverified bool // the kernel may have pages of a blob that was incomplete
 	superseded bool // the next lookup of its name is to find another node; this one is not opened any more
+	private    bool // one rewriter's
 }
 
 var (
@@ -41,8 +42,11 @@ func newScratch(t *tree, in folder, name string) *file {
 	return &file{t: t, at: place{in: in, name: name}}
 }
 
-func newBlob(t *tree, in folder, d digest.Digest, size int64) *file {
-	return &file{t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}}, digest: d, size: size}
+func newBlob(t *tree, in folder, d digest.Digest, size int64, private bool) *file {
+	return &file{
+		t: t, at: place{in: in, name: d.Encoded()}, draft: draft{gate: gate{phase: committed}},
+		digest: d, size: size, private: private,
+	}
 }
 
 // isScratch says whether the node stands for a scratch file that is still there.
@@ -56,7 +60,7 @@ func (n *file) isScratch() bool {
 func (n *file) shows(d digest.Digest) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.digest == d && !n.superseded && n.draft.gate.now() != open
+	return n.digest == d && !n.superseded && !n.private && n.draft.gate.now() != open
 }
 
 // what names the file in messages.

@@ -33,14 +33,17 @@ var (
 	_ fusefs.FileReleaser = (*rewriter)(nil)
 )
 
-// openRewriter opens a blob for writing.
+// openRewriter opens a blob for writing, by the second try (turns.go).
 func (n *file) openRewriter(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	d := n.digestNow()
 	if !n.takeForRewriter() {
+		n.t.turns.begin(ctx, d)
 		return nil, 0, syscall.ESTALE
 	}
+	n.t.turns.end(ctx, d)
 	r := &rewriter{n: n}
 	if flags&syscall.O_ACCMODE == syscall.O_RDWR {
-		blob, err := n.t.blobs.Open(ctx, n.digestNow())
+		blob, err := n.t.blobs.Open(ctx, d)
 		if err != nil {
 			n.endReader(false)
 			return nil, 0, n.t.fail(ctx, "open", n, err)
@@ -50,19 +53,16 @@ func (n *file) openRewriter(ctx context.Context, flags uint32) (fusefs.FileHandl
 	return r, fuse.FOPEN_DIRECT_IO, n.cut(ctx, r, flags)
 }
 
-// takeForRewriter makes the node that of one rewriter alone: the kernel has one length and one set of
-// pages for a node, and who reads the blob is to see neither of what is written anew. If there are
-// others already the answer is no, and ESTALE makes the kernel look the name up again, and find a new
-// node.
+// takeForRewriter takes a node that was made for one rewriter, and that nobody has taken. The kernel has one
+// length and one set of pages for a node, and who reads the blob is to see neither of what is written anew.
 func (n *file) takeForRewriter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	free := !n.superseded && n.writers == 0 && n.modes.others == 0 && n.modes.backed == 0
-	n.superseded = true
-	if free {
-		n.modes.others++
+	if !n.private || n.modes.others > 0 {
+		return false
 	}
-	return free
+	n.modes.others++
+	return true
 }
 
 // fill tells the length of what is written anew, if there is any.

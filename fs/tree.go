@@ -37,6 +37,7 @@ type tree struct {
 	born            time.Time // the time of directories that exist only here
 
 	dates dates
+	turns turns
 
 	ctx     context.Context // ends with the mount
 	backing *backing
@@ -52,7 +53,7 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 		blobs: o.Blobs, names: o.Names, log: o.Log, admits: o.Admit, ctx: ctx,
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, born: time.Now(),
-		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}},
+		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},
 	}
 	for _, dir := range []string{t.root, t.spool} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
