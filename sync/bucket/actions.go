@@ -1,6 +1,12 @@
 package bucket
 
-import "strings"
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/aws/smithy-go"
+)
 
 // Action is an IAM action that a mount needs,
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
@@ -42,4 +48,30 @@ func namesOf(actions []Action, bucket bool) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// needs are the actions that a request which was denied needs. AWS says most often which one it was, other
+// servers do not, and nobody in the answer to a HEAD.
+func (c Config) needs(err error) string {
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	code := codeOf(err)
+	if !ok || statusOf(err) != http.StatusForbidden || (code != "AccessDenied" && code != "Forbidden") || named.MatchString(describe(err)) {
+		return ""
+	}
+	put := "s3:PutObject"
+	if c.Storage.ACL != "" {
+		put += " and s3:PutObjectAcl"
+	}
+	switch operation := op.Operation(); operation {
+	case "ListObjectsV2":
+		return "s3:ListBucket"
+	case "GetObject", "HeadObject": // who may not list is told the same of what is not there
+		return "s3:GetObject and s3:ListBucket"
+	case "CopyObject", "UploadPartCopy":
+		return "s3:GetObject and " + put
+	case "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload":
+		return put
+	default:
+		return "s3:" + operation
+	}
 }

@@ -24,12 +24,16 @@ type opError struct {
 	what  string // "head blob sha256:… in bucket \"b\" at http://…"
 	kind  error  // one of ErrUnreachable, fs.ErrNotExist, fs.ErrPermission, or nil
 	cause error
+	needs string // actions that the credentials may lack, if the server did not say; or empty
 }
 
 func (e *opError) Error() string {
 	text := describe(e.cause)
 	if errors.Is(e.kind, ErrUnreachable) {
 		text = ErrUnreachable.Error() + ": " + text
+	}
+	if e.needs != "" {
+		text += "; the credentials need " + e.needs
 	}
 	return e.what + ": " + text
 }
@@ -50,6 +54,7 @@ func (c *Client) fail(ctx context.Context, err error, what string, args ...any) 
 		what:  fmt.Sprintf(what, args...) + fmt.Sprintf(" in bucket %q at %s", c.config.Bucket, c.endpoint()),
 		kind:  kindOf(ctx, err),
 		cause: err,
+		needs: c.config.needs(err),
 	}
 }
 
