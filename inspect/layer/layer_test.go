@@ -232,3 +232,20 @@ func TestCompressionIsToldFromBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyLayerWithATable: stargz-snapshotter writes null in the place of no entries.
+func TestEmptyLayerWithATable(t *testing.T) {
+	for doc, want := range map[string]int{
+		`{"version":1,"entries":null}`: 0, `{"version":1,"entries":[]}`: 0, `{"entries":[{"name":"a","type":"reg"}],"x":1}`: 1,
+	} {
+		n := 0
+		if _, err := entries(t.Context(), strings.NewReader(doc), func(*tocEntry) bool { n++; return true }); err != nil || n != want {
+			t.Errorf("%s has %d entries: %v", doc, n, err)
+		}
+	}
+	for _, doc := range []string{`{"version":1}`, `{"entries":1}`, `{"entries":{}}`, `[]`, ``} {
+		if _, err := entries(t.Context(), strings.NewReader(doc), func(*tocEntry) bool { return true }); err == nil {
+			t.Errorf("%q is taken for a table of contents", doc)
+		}
+	}
+}

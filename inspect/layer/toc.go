@@ -177,10 +177,11 @@ func (t *toc) document(blob io.Reader) (io.Reader, func(), error) {
 func entries(ctx context.Context, r io.Reader, f func(*tocEntry) bool) (stopped bool, err error) {
 	limit := &perEntry{r: r, left: maxEntry}
 	dec := json.NewDecoder(limit)
-	if err := seekArray(dec, "entries"); err != nil {
+	there, err := seekArray(dec, "entries")
+	if err != nil {
 		return false, err
 	}
-	for dec.More() {
+	for there && dec.More() {
 		limit.left = maxEntry
 		var e tocEntry
 		if err := dec.Decode(&e); err != nil {
@@ -203,28 +204,30 @@ func entries(ctx context.Context, r io.Reader, f func(*tocEntry) bool) (stopped 
 	}
 }
 
-// seekArray goes to the first element of the array that is a field of an object.
-func seekArray(dec *json.Decoder, field string) error {
+// seekArray goes to the first element of the array that is a field of an object; there is false if it is
+// null, as in the table of contents of an empty layer.
+func seekArray(dec *json.Decoder, field string) (there bool, err error) {
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return fmt.Errorf("it is no object: %w", err)
+		return false, errors.Join(errors.New("it is no object"), err)
 	}
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if key == field {
-			if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-				return fmt.Errorf("%s is no array: %w", field, err)
+			t, err := dec.Token()
+			if err == nil && t != nil && t != json.Delim('[') {
+				err = fmt.Errorf("%s is no array", field)
 			}
-			return nil
+			return t != nil, err
 		}
 		var skip json.RawMessage
 		if err := dec.Decode(&skip); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return fmt.Errorf("it has no %s", field)
+	return false, fmt.Errorf("it has no %s", field)
 }
 
 // perEntry ends the reading of an entry that is too long.
