@@ -12,7 +12,8 @@ const module = "github.com/layoutfs/layoutfs"
 // allowed is the house: which of our packages each may import, nearest first. Imports run downward only.
 // .golangci.yml holds the same for what comes from outside.
 var allowed = map[string][]string{
-	"cmd/layoutfs":           {"daemon", "embedded", "inspect", "inspect/layer", "inspect/records", "inspect/source", "sync", "sync/bucket"},
+	"cmd/layoutfs":           {"daemon", "doctor", "embedded", "inspect", "inspect/layer", "inspect/records", "inspect/source", "sync", "sync/bucket"},
+	"doctor":                 {"fs", "sync/bucket", "sync/disk"},
 	"daemon":                 {"fs", "sync", "inspect", "index", "sync/bucket", "sync/disk", "embedded"},
 	"fs":                     nil, // declares the interfaces that it needs
 	"sync":                   {"index", "index/cacheconfig", "sync/bucket", "sync/disk"},

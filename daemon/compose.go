@@ -119,11 +119,11 @@ func (d *Daemon) openDisk() (*disk.Store, error) {
 	if err := os.MkdirAll(c.CacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("cache directory: %w; choose another with --cache-dir", err)
 	}
-	size, err := c.CacheSize.on(c.CacheDir)
+	size, err := c.CacheSize.On(c.CacheDir)
 	if err != nil {
 		return nil, err
 	}
-	free, err := c.MinFree.on(c.CacheDir)
+	free, err := c.MinFree.On(c.CacheDir)
 	if err != nil {
 		return nil, err
 	}

@@ -117,15 +117,15 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestShareOfAFileSystem(t *testing.T) {
-	whole, err := Size{Percent: 100}.on(t.TempDir())
+	whole, err := Size{Percent: 100}.On(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	half, err := Size{Percent: 50}.on(t.TempDir())
+	half, err := Size{Percent: 50}.On(t.TempDir())
 	if err != nil || half < whole/2-1 || half > whole/2+1 {
 		t.Errorf("half of %d is %d, %v", whole, half, err)
 	}
-	if _, err := (Size{Percent: 1}).on("/does/not/exist"); err == nil {
+	if _, err := (Size{Percent: 1}).On("/does/not/exist"); err == nil {
 		t.Error("a share of nothing")
 	}
 }
@@ -134,19 +134,19 @@ func TestReadyPrintsFlagsForAShell(t *testing.T) {
 	c := validConfig()
 	c.Bucket.Export.Mode, c.Bucket.Export.IgnoreError = "max", true
 	r := c.ready(1, CacheStatus{})
-	if r.CacheTo != "type=local,dest=/mnt/cache,mode=max,ignore-error=true" || r.CacheFrom != "type=local,src=/mnt/cache" {
+	if r.Use.CacheTo() != "type=local,dest=/mnt/cache,mode=max,ignore-error=true" || r.Use.CacheFrom() != "type=local,src=/mnt/cache" {
 		t.Errorf("got %+v", r)
 	}
 	c.Bucket.Export.Compression, c.Bucket.Export.CompressionLevel, c.Bucket.Export.ForceCompression = "zstd", "9", true
-	if r := c.ready(1, CacheStatus{}); r.CacheTo != "type=local,dest=/mnt/cache,mode=max,ignore-error=true,compression=zstd,compression-level=9,force-compression=true" {
-		t.Errorf("got %s", r.CacheTo)
+	if r := c.ready(1, CacheStatus{}); r.Use.CacheTo() != "type=local,dest=/mnt/cache,mode=max,ignore-error=true,compression=zstd,compression-level=9,force-compression=true" {
+		t.Errorf("got %s", r.Use.CacheTo())
 	}
 	c.Mountpoint = "/mnt/it's, here"
-	if r := c.ready(1, CacheStatus{}); r.CacheFrom != `'type=local,"src=/mnt/it'\''s, here"'` {
-		t.Errorf("got %s", r.CacheFrom)
+	if r := c.ready(1, CacheStatus{}); r.Use.CacheFrom() != `'type=local,"src=/mnt/it'\''s, here"'` {
+		t.Errorf("got %s", r.Use.CacheFrom())
 	}
 	c.ReadOnly = true
-	if r := c.ready(1, CacheStatus{}); r.CacheTo != "" {
-		t.Errorf("a read-only mount says %s", r.CacheTo)
+	if r := c.ready(1, CacheStatus{}); r.Use.CacheTo() != "" {
+		t.Errorf("a read-only mount says %s", r.Use.CacheTo())
 	}
 }

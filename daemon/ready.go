@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"encoding/csv"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -13,21 +14,47 @@ type Ready struct {
 	Bucket     BucketStatus
 	Cache      CacheStatus
 	PID        int
-	CacheTo    string // the value of --cache-to, quoted for a shell; empty on a read-only mount
-	CacheFrom  string // the value of --cache-from, likewise
+	Use        Use
 }
 
 func (c Config) ready(pid int, cache CacheStatus) Ready {
-	r := Ready{
-		Mountpoint: c.Mountpoint, Bucket: c.bucketStatus(), Cache: cache, PID: pid,
-		CacheFrom: cacheFlag("type=local", "src="+c.Mountpoint),
-	}
-	if c.ReadOnly {
-		return r
-	}
-	r.CacheTo = cacheFlag(append([]string{"type=local", "dest=" + c.Mountpoint}, c.Bucket.Export.Fields()...)...)
-	return r
+	return Ready{Mountpoint: c.Mountpoint, Bucket: c.bucketStatus(), Cache: cache, PID: pid, Use: c.use()}
 }
+
+// Use says how a builder uses a mount.
+type Use struct {
+	Dest   string   `json:"dest,omitempty"`   // where --cache-to type=local goes; empty on a read-only mount
+	Src    string   `json:"src"`              // where --cache-from type=local comes from
+	Export []string `json:"export,omitempty"` // further fields of --cache-to, as the CSV of type=s3 has them
+}
+
+func (c Config) use() Use {
+	u := Use{Src: c.Mountpoint}
+	if !c.ReadOnly {
+		u.Dest, u.Export = c.Mountpoint, c.Bucket.Export.Fields()
+	}
+	return u
+}
+
+// Of is the use of the directory of a name; the empty name is the root.
+func (u Use) Of(name string) Use {
+	u.Src = filepath.Join(u.Src, name)
+	if u.Dest != "" {
+		u.Dest = filepath.Join(u.Dest, name)
+	}
+	return u
+}
+
+// CacheTo is the value of --cache-to, quoted for a shell; empty on a read-only mount.
+func (u Use) CacheTo() string {
+	if u.Dest == "" {
+		return ""
+	}
+	return cacheFlag(append([]string{"type=local", "dest=" + u.Dest}, u.Export...)...)
+}
+
+// CacheFrom is the value of --cache-from, likewise.
+func (u Use) CacheFrom() string { return cacheFlag("type=local", "src="+u.Src) }
 
 var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
 

@@ -40,8 +40,8 @@ func (s Size) String() string {
 	return strconv.FormatInt(s.Bytes, 10)
 }
 
-// on is the size in bytes on the file system that holds dir, which must exist.
-func (s Size) on(dir string) (int64, error) {
+// On is the size in bytes on the file system that holds dir, which must exist.
+func (s Size) On(dir string) (int64, error) {
 	if s.Percent == 0 {
 		return s.Bytes, nil
 	}

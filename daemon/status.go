@@ -20,6 +20,7 @@ type Status struct {
 	Cache       CacheStatus       `json:"cache"`
 	Mode        ModeStatus        `json:"mode"`
 	Passthrough PassthroughStatus `json:"passthrough"`
+	Use         Use               `json:"use"`
 
 	// names, broken, staged, warm, partial, pending, uploading, downloading, counters, bucket_up, last_error
 	sync.Status
@@ -69,6 +70,7 @@ func (d *Daemon) Status() Status {
 		Bucket:     d.config.bucketStatus(),
 		Cache:      d.cache,
 		Mode:       d.config.modeStatus(),
+		Use:        d.config.use(),
 		Status:     d.engine.Status(),
 	}
 	s.Passthrough.On, s.Passthrough.Reason = d.mount.Passthrough()

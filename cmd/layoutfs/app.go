@@ -52,7 +52,7 @@ func newApp() *cli.App {
 		Version: version,
 		Flags:   []cli.Flag{cli.HelpFlag}, // the library leaves it out beside a help command that is not its own
 		Commands: append([]*cli.Command{
-			mountCommand(), umountCommand(), flushCommand(), statusCommand(), s3Command(),
+			mountCommand(), umountCommand(), flushCommand(), statusCommand(), flagsCommand(), doctorCommand(), s3Command(),
 			versionCommand(), helpCommand(), daemonCommand(),
 		}, cacheCommands()...),
 		Action:         noCommand,

@@ -67,10 +67,7 @@ func printReady(w io.Writer, r daemon.Ready) {
 		fmt.Fprintf(w, "  log     %s\n", r.Cache.Log)
 	}
 	fmt.Fprintln(w, "use it with")
-	if r.CacheTo != "" {
-		fmt.Fprintf(w, "  --cache-to %s\n", r.CacheTo)
-	}
-	fmt.Fprintf(w, "  --cache-from %s\n", r.CacheFrom)
+	printUse(w, "  ", r.Use)
 }
 
 func bucketText(b daemon.BucketStatus) string {
