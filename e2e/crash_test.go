@@ -163,7 +163,7 @@ func (k *crashes) run(rounds int) {
 			k.awaitMount()
 			k.work(&workers)
 		}
-		time.Sleep(time.Duration(k.r.Float64() * 3 * float64(typical)))
+		time.Sleep(time.Duration(k.r.Float64() * 8 * float64(typical)))
 		k.kill()
 		workers.Wait()
 		k.check(len(k.flags) == 0)
@@ -175,7 +175,7 @@ func (k *crashes) run(rounds int) {
 		}
 	}
 	k.settle()
-	k.t.Logf("%d kills within 3 x %s; %v; %d blobs in the bucket", rounds, typical.Round(time.Millisecond), k.count, len(k.seen))
+	k.t.Logf("%d kills within 8 x %s; %v; %d blobs in the bucket", rounds, typical.Round(time.Millisecond), k.count, len(k.seen))
 }
 
 // start starts the daemon in the foreground, as a child that can be killed at any time.
