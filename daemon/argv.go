@@ -37,14 +37,14 @@ func HideSecrets(args []string) ([]string, error) {
 func readArgs(fd string) ([]string, error) {
 	n, err := strconv.Atoi(fd)
 	if err != nil {
-		return nil, fmt.Errorf("$%s=%q is set by layoutfs alone", argsEnv, fd)
+		return nil, fmt.Errorf("$%s=%q is set by layoutfs alone: unset it", argsEnv, fd)
 	}
 	if err := os.Unsetenv(argsEnv); err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(n), "arguments")
 	if f == nil {
-		return nil, fmt.Errorf("$%s=%q is set by layoutfs alone", argsEnv, fd)
+		return nil, fmt.Errorf("$%s=%q is set by layoutfs alone: unset it", argsEnv, fd)
 	}
 	defer f.Close()
 	return decodeArgs(f)
@@ -53,7 +53,7 @@ func readArgs(fd string) ([]string, error) {
 func decodeArgs(r io.Reader) ([]string, error) {
 	var args []string
 	if err := json.NewDecoder(r).Decode(&args); err != nil {
-		return nil, fmt.Errorf("read the arguments handed over: %w", err)
+		return nil, fmt.Errorf("read the arguments handed over: %w (unset $%s if you set it)", err, argsEnv)
 	}
 	return args, nil
 }
@@ -113,8 +113,10 @@ func self() (string, error) {
 const struckOut = "xxxxx"
 
 var (
-	secretKeys  = regexp.MustCompile(`(?i)(secret[_-]access[_-]key|session[_-]token)\s*=`)
-	urlPassword = regexp.MustCompile(`(://[^/@:\s]*:)[^/@\s]+@`)
+	secretKeys = regexp.MustCompile(`(?i)(secret[_-]access[_-]key|session[_-]token)\s*=`)
+	// Up to the last "@" before the path, for a password may hold one.
+	urlPassword = regexp.MustCompile(`(://[^/@:\s]*:)[^/\s]+@`)
+	urlUser     = regexp.MustCompile(`://[^/\s]*@`)
 )
 
 // withoutSecrets strikes secrets out of a command line, for display: the values of the flags for them and
@@ -153,5 +155,5 @@ func withoutSecretKeys(csv string) string {
 
 // withoutUser is an address without user and password.
 func withoutUser(address string) string {
-	return regexp.MustCompile(`://[^/@\s]*@`).ReplaceAllString(address, "://")
+	return urlUser.ReplaceAllString(address, "://")
 }

@@ -1,6 +1,10 @@
 package daemon
 
 import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +23,8 @@ func TestSecretsLeaveTheProcessList(t *testing.T) {
 		{"mount", "--s3", `bucket=b",secret_access_key=` + secret, "/mnt"}, // no valid CSV
 		{"mount", "--endpoint-url", "https://user:" + secret + "@host:9000/x", "/mnt"},
 		{"mount", "--s3", "endpoint_url=http://u:" + secret + "@h", "/mnt"},
+		{"mount", "--endpoint-url", "https://user:an@" + secret + "@host", "/mnt"},
+		{"mount", "--s3", `"endpoint_url=https://user:a,` + secret + `@host"`, "/mnt"},
 		{"--secret-access-key", secret},
 	} {
 		shown := withoutSecrets(args)
@@ -45,6 +51,96 @@ func TestOtherArgumentsAreShownAsTheyAre(t *testing.T) {
 	got := withoutSecrets([]string{"--s3", "bucket=b,secret_access_key=s,region=r"})
 	if want := "bucket=b,secret_access_key=xxxxx,region=r"; got[1] != want {
 		t.Errorf("got %q, want %q", got[1], want)
+	}
+}
+
+func TestUserLeavesTheAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                          "",
+		"http://host:9000/x":        "http://host:9000/x",
+		"http://host/a@b":           "http://host/a@b",
+		"http://user:secret@host/x": "http://host/x",
+		"http://user@host":          "http://host",
+		"http://user:se@cret@host":  "http://host",
+	} {
+		if got := withoutUser(address); got != want {
+			t.Errorf("%s becomes %s, want %s", address, got, want)
+		}
+	}
+}
+
+// askHelper runs a copy of the test binary as the helper.
+func askHelper(t *testing.T, program string, args ...string) told {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), helperEnv+"=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got told
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%q: %v", out, err)
+	}
+	return got
+}
+
+func TestProgramRunsItselfWithoutSecretsInItsArguments(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"mount", "--secret-access-key", "hunter2", "a b", "", "ü\n"}
+	got := askHelper(t, program, args...)
+	if !slices.Equal(got.Args[1:], args) || got.Error != "" {
+		t.Errorf("it gets %q, %s", got.Args, got.Error)
+	}
+	args[2] = struckOut
+	if !slices.Equal(got.Shown[1:], args) || got.Shown[0] != program {
+		t.Errorf("it shows %q", got.Shown)
+	}
+	for _, variable := range got.Environ {
+		if strings.HasPrefix(variable, argsEnv) || strings.Contains(variable, "hunter2") {
+			t.Errorf("it passes on %q", variable)
+		}
+	}
+	if got := askHelper(t, program, "status", "/mnt"); !slices.Equal(got.Args, got.Shown) {
+		t.Errorf("without secrets it gets %q, and shows %q", got.Args, got.Shown)
+	}
+}
+
+func TestVariableOfTheArgumentsIsNotForOthers(t *testing.T) {
+	t.Setenv(argsEnv, "0")
+	got := askHelper(t, "/proc/self/exe", "status")
+	if !strings.Contains(got.Error, "unset $"+argsEnv) {
+		t.Errorf("got %+v", got)
+	}
+	t.Setenv(argsEnv, "x")
+	if got := askHelper(t, "/proc/self/exe", "status"); !strings.Contains(got.Error, "unset it") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// An upgrade replaces the file of a program that runs.
+func TestProgramThatIsReplacedRunsItselfAgain(t *testing.T) {
+	running, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(running)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(replaceEnv, "1")
+	if got := askHelper(t, program, "--secret-access-key=hunter2"); got.Error != "" || got.Args[1] != "--secret-access-key=hunter2" {
+		t.Errorf("it gets %q, %s", got.Args, got.Error)
+	}
+	if b, err := os.ReadFile(program); err != nil || string(b) != "another version" {
+		t.Errorf("it was not replaced: %.20q, %v", b, err)
 	}
 }
 

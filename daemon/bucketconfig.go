@@ -22,8 +22,8 @@ func ParseBucket(s3 string, params []Param, embedded bool) (bucket.Config, error
 		env = func(string) (string, bool) { return "", false }
 	}
 	c, err := bucket.Parse(appendParams(s3, params), env)
-	if err != nil && s3 == "" && len(params) == 0 {
-		return c, errors.Join(errors.New("which bucket? Give --s3 bucket=NAME,region=REGION,..., or --embedded DIR for one in a local folder"), err)
+	if name, _ := env("AWS_BUCKET"); err != nil && name == "" && s3 == "" && len(params) == 0 {
+		return c, errors.New("which bucket? Give --s3 bucket=NAME,region=REGION,..., or --embedded DIR for one in a local folder")
 	}
 	return c, err
 }

@@ -54,12 +54,15 @@ func (d *Daemon) reportDrain() (stop func()) {
 	return func() { close(done) }
 }
 
+// forever is what fits a time.Duration, roughly.
+const forever = 100 * 365 * 24 * time.Hour
+
 // within is ctx with an end if seconds is not 0, and an error that says so.
 func within(ctx context.Context, seconds float64) (context.Context, context.CancelFunc) {
 	if seconds <= 0 {
 		return context.WithCancel(ctx)
 	}
-	d := time.Duration(seconds * float64(time.Second))
+	d := time.Duration(min(seconds, forever.Seconds()) * float64(time.Second))
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not done within %s", d))
 }
 

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -68,6 +70,63 @@ func TestDeadDaemonsAreTakenOver(t *testing.T) {
 	}
 	if _, err := Find("/mnt/a"); err != nil {
 		t.Errorf("a living daemon: %v", err)
+	}
+}
+
+// The control socket obeys whoever reaches it: nobody else may, whatever the umask and whatever was there.
+func TestNobodyElseReachesTheSocket(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	dir, err := makeRuntimeDir([]string{filepath.Join(t.TempDir(), "run")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := claim(dir, "/mnt/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.release() }()
+	l, err := e.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, want := range map[string]os.FileMode{
+		dir: os.ModeDir | 0o700, e.socket: os.ModeSocket | 0o600, entryPath(dir, "/mnt/a"): 0o600,
+	} {
+		if info, err := os.Lstat(path); err != nil || info.Mode() != want {
+			t.Errorf("%s is %v, want %v (%v)", path, info.Mode(), want, err)
+		}
+	}
+}
+
+func TestEntryIsNoLinkToAnothersFile(t *testing.T) {
+	dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+	if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, entryPath(dir, "/mnt/a"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(dir, "/mnt/a"); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("got %v", err)
+	}
+	if err := sweep(dir); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("it holds %q, %v", b, err)
+	}
+}
+
+func TestSocketPathThatIsTooLong(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e, err := claim(dir, "/mnt/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.release() }()
+	if _, err := e.listen(); err == nil || !strings.Contains(err.Error(), "choose another place with $"+runtimeDirEnv) {
+		t.Errorf("got %v", err)
 	}
 }
 
