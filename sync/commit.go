@@ -38,9 +38,15 @@ func (e *Engine) Commit(ctx context.Context, path string, d digest.Digest) error
 		e.mismatches.Add(1)
 	}
 	if err != nil {
-		return fmt.Errorf("commit blob %s: %w", d, err)
+		return e.refuse(fmt.Errorf("commit blob %s: %w", d, err))
 	}
 	return nil
+}
+
+// refuse remembers a failure that a client is told of: its errno does not say what was wrong.
+func (e *Engine) refuse(err error) error {
+	e.guard.report(err)
+	return err
 }
 
 // Prepare is told of a scratch file that was closed. If it is a manifest it waits at the barrier ahead

@@ -34,7 +34,7 @@ func (e *Engine) Publish(ctx context.Context, scope string, before, after []byte
 	for _, c := range changes {
 		for _, name := range e.tags.names(scope, c.key) {
 			if err := e.apply(ctx, name, c); err != nil {
-				return fmt.Errorf("publish name %q: %w", name, err)
+				return e.refuse(fmt.Errorf("publish name %q: %w", name, err))
 			}
 		}
 	}
