@@ -1,0 +1,33 @@
+package sync
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TestStatusSaysWhyAClientFailed holds that what a client gets as a mere input/output error can be looked up.
+func TestStatusSaysWhyAClientFailed(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	c := newCache(t, random(100, 1))
+	wantLast := func(err error, reason string) {
+		t.Helper()
+		last := h.Status().LastError
+		if err == nil || last == nil || !strings.Contains(last.Text, reason) {
+			t.Errorf("the client gets %v, and status says %+v; want %q", err, last, reason)
+		}
+	}
+	_, err := h.write(c.manifest)
+	wantLast(err, digest.FromBytes(c.config).String()+" is neither in the bucket nor here")
+
+	b.failing(func(_ context.Context, verb, _ string) error {
+		if verb == "putname" {
+			return errDown
+		}
+		return nil
+	})
+	wantLast(h.export("app", latest, c), `publish name "app": `+errDown.Error())
+}
