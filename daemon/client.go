@@ -10,15 +10,18 @@ import (
 	iofs "io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // Client asks a running mount over its control socket.
 type Client struct {
-	dial dialer
-	http *http.Client
+	mountpoint string // for errors
+	dial       dialer
+	http       *http.Client
 }
 
 // dialer connects to a control socket.
@@ -39,7 +42,7 @@ const (
 // Find is the client of a mountpoint (as Resolve gives it). The error wraps ErrNotMounted if nobody answers.
 func Find(mountpoint string) (*Client, error) {
 	for _, dir := range runtimeDirs() {
-		if c := newClient(dialSocket(socketPath(dir, mountpoint))); c.alive() {
+		if c := newClient(mountpoint, dialSocket(socketPath(dir, mountpoint))); c.alive() {
 			return c, nil
 		}
 	}
@@ -55,7 +58,8 @@ func FindAll() ([]*Client, error) {
 			return nil, fmt.Errorf("look for mounts in %s: %w", dir, err)
 		}
 		for _, socket := range sockets {
-			if c := newClient(dialSocket(socket)); c.alive() {
+			of := readOwner(strings.TrimSuffix(socket, ".sock") + ".json").Mountpoint
+			if c := newClient(of, dialSocket(socket)); c.alive() {
 				found = append(found, c)
 			}
 		}
@@ -63,12 +67,12 @@ func FindAll() ([]*Client, error) {
 	return found, nil
 }
 
-func newClient(dial dialer) *Client {
+func newClient(mountpoint string, dial dialer) *Client {
 	t := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableKeepAlives: true,
 	}
-	return &Client{dial: dial, http: &http.Client{Transport: t}}
+	return &Client{mountpoint: mountpoint, dial: dial, http: &http.Client{Transport: t}}
 }
 
 // alive says whether somebody listens.
@@ -91,7 +95,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if code, err := c.ask(ctx, http.MethodGet, statusPath, nil, &s); err != nil {
 		return Status{}, err
 	} else if code != http.StatusOK {
-		return Status{}, fmt.Errorf("the daemon answers with HTTP status %d", code)
+		return Status{}, fmt.Errorf("ask the daemon of %s: it answers with HTTP status %d", c.mountpoint, code)
 	}
 	return s, nil
 }
@@ -134,14 +138,17 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) (cod
 	}
 	res, err := c.http.Do(r)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, iofs.ErrNotExist) {
-		return 0, fmt.Errorf("the daemon has ended: %w", ErrNotMounted)
+		return 0, fmt.Errorf("the daemon of %s has ended: %w", c.mountpoint, ErrNotMounted)
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // the address is none
 	}
 	if err != nil {
-		return 0, fmt.Errorf("ask the daemon: %w", err)
+		return 0, fmt.Errorf("ask the daemon of %s: %w", c.mountpoint, err)
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(out); err != nil {
-		return 0, fmt.Errorf("ask the daemon: its answer (HTTP status %d) cannot be read: %w", res.StatusCode, err)
+		return 0, fmt.Errorf("ask the daemon of %s: its answer (HTTP status %d) cannot be read: %w", c.mountpoint, res.StatusCode, err)
 	}
 	return res.StatusCode, nil
 }

@@ -44,7 +44,7 @@ func (e *MountedError) Error() string {
 func claim(dir, mountpoint string) (*entry, error) {
 	f, err := lockEntry(entryPath(dir, mountpoint))
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, &MountedError{Mountpoint: mountpoint, PID: readOwner(dir, mountpoint).PID}
+		return nil, &MountedError{Mountpoint: mountpoint, PID: readOwner(entryPath(dir, mountpoint)).PID}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take the runtime directory's entry for %s: %w", mountpoint, err)
@@ -126,9 +126,9 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-func readOwner(dir, mountpoint string) owner {
+func readOwner(path string) owner {
 	var o owner
-	if b, err := os.ReadFile(entryPath(dir, mountpoint)); err == nil {
+	if b, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(b, &o) // one that is just being written names nobody
 	}
 	return o

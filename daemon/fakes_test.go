@@ -159,7 +159,7 @@ func serve(t *testing.T, e *fakeEngine, set func(*rig)) *rig {
 	listener := newPipes()
 	r := &rig{
 		engine: e, mount: newFakeMount(), signals: make(chan os.Signal, 2), ended: make(chan error, 1),
-		client: newClient(listener.dial),
+		client: newClient(testMountpoint, listener.dial),
 	}
 	r.Daemon = &Daemon{
 		config: Config{Mountpoint: testMountpoint, DrainTimeout: time.Minute, Version: "test"},

@@ -43,7 +43,7 @@ func (c Config) checkMountpoint() error {
 
 func mountedBy(path string) error {
 	for _, dir := range runtimeDirs() {
-		if o := readOwner(dir, path); o.PID > 0 {
+		if o := readOwner(entryPath(dir, path)); o.PID > 0 {
 			return &MountedError{Mountpoint: path, PID: o.PID}
 		}
 	}

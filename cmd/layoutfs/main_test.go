@@ -48,6 +48,7 @@ func TestCommandLine(t *testing.T) {
 			"misuse":       misuse,
 			"nobody":       nobody,
 			"nothing":      nothing,
+			"printed":      printed,
 			"retry":        retry,
 			"setenv":       setenv,
 			"signal":       sendSignal,

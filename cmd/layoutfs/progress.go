@@ -33,8 +33,12 @@ func withProgress(c *cli.Context, mountpoint string, do func(context.Context) er
 		showUploads(watching, c.App.ErrWriter, mountpoint)
 	}()
 	err := do(ctx)
+	interrupted := ctx.Err() != nil
 	enough()
 	<-done
+	if interrupted && err != nil {
+		return fmt.Errorf("interrupted: %s stays mounted, and uploads go on", mountpoint)
+	}
 	return err
 }
 
@@ -56,7 +60,7 @@ func showUploads(ctx context.Context, w io.Writer, mountpoint string) {
 		if err != nil {
 			return // it has ended, which is what was asked for
 		}
-		fmt.Fprintf(w, "waiting for uploads: %s%s\n", countText(s.Staged), pendingText(s.Pending))
+		fmt.Fprintf(w, "layoutfs: waiting for uploads: %s%s\n", countText(s.Staged), pendingText(s.Pending))
 		if !pause(ctx, lineEvery) {
 			return
 		}

@@ -111,6 +111,20 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// printed NAME TEXT waits until a process that was launched has printed a text on standard error.
+func printed(ts *testscript.TestScript, neg bool, args []string) {
+	p := stateOf(ts).processes[args[0]]
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		_, log := p.output()
+		if strings.Contains(log, args[1]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("it has printed %s", log)
+		}
+	}
+}
+
 // followed is the process that was started as NAME, or the daemon of the mountpoint NAME.
 func followed(ts *testscript.TestScript, name string) *process {
 	s := stateOf(ts)

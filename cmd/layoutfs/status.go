@@ -34,13 +34,10 @@ func statusCommand() *cli.Command {
 				return err
 			}
 			statuses, err := statuses(c)
-			if err != nil {
-				return err
-			}
-			if len(statuses) == 0 {
+			if err == nil && len(statuses) == 0 {
 				fmt.Fprintln(c.App.ErrWriter, "layoutfs: nothing is mounted by this user")
 			}
-			var errs []error
+			errs := []error{err}
 			for i, s := range statuses {
 				errs = append(errs, show(c.App.Writer, i, s))
 			}
@@ -118,8 +115,7 @@ func statuses(c *cli.Context) ([]daemon.Status, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := client.Status(c.Context)
-		return []daemon.Status{s}, err
+		return ask(c.Context, []*daemon.Client{client})
 	}
 	clients, err := daemon.FindAll()
 	if err != nil {
@@ -130,15 +126,17 @@ func statuses(c *cli.Context) ([]daemon.Status, error) {
 	return statuses, err
 }
 
-// ask asks clients for their status, in their order.
+// ask asks clients for their status, in their order; the error is that of those who do not answer.
 func ask(ctx context.Context, clients []*daemon.Client) ([]daemon.Status, error) {
 	var statuses []daemon.Status
+	var errs []error
 	for _, client := range clients {
 		s, err := client.Status(ctx)
 		if err != nil {
-			return statuses, err
+			errs = append(errs, err)
+			continue
 		}
 		statuses = append(statuses, s)
 	}
-	return statuses, nil
+	return statuses, errors.Join(errs...)
 }
