@@ -15,9 +15,9 @@ func diffCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "show in what two names differ",
 		ArgsUsage: "NAME NAME",
-		Description: "Compares records, layers, bytes, and the files in the layers that only one of\n" +
-			"them has: + is in the second alone, - in the first alone, ~ has another content,\n" +
-			"and m another mode, owner or link. For files those layers are read.\n\n" +
+		Description: "Compares records, layers, bytes, and the files in the layers that only one\n" +
+			"of them has: + is in the second alone, - in the first alone, ~ has another\n" +
+			"content, and m another mode, owner or link. For files those layers are read.\n\n" +
 			"   layoutfs diff main feature\n" +
 			"   layoutfs diff --no-files main feature\n\n" +
 			"--format json prints one object." + whereHelp,

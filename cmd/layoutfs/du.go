@@ -16,10 +16,10 @@ func duCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "show what takes room",
 		ArgsUsage: "[NAME]",
-		Description: "Shows for each name what it alone reaches, which is what goes when it goes, and\n" +
-			"what it shares with others; and at the end what no name reaches, which `prune`\n" +
-			"removes. With a NAME it shows the blobs of that name, and how many names reach\n" +
-			"each.\n\n" +
+		Description: "Shows for each name what it alone reaches, which is what goes when it goes,\n" +
+			"and what it shares with others; and at the end what no name reaches, which\n" +
+			"`prune` removes. With a NAME it shows the blobs of that name, and how many\n" +
+			"names reach each.\n\n" +
 			"   layoutfs du\n" +
 			"   layoutfs du --s3 region=eu-west-1,bucket=ci-cache\n" +
 			"   layoutfs du main" + fmt.Sprintf(formatHelp, "Name") + whereHelp,

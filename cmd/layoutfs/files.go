@@ -21,11 +21,12 @@ func filesCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "list the files in layers",
 		ArgsUsage: "NAME [LAYER]",
-		Description: "Lists the file system that a cache results in: its layers on top of one another,\n" +
-			"without what later ones delete. LAYER is the beginning of a digest as `tree`\n" +
-			"shows them, of a layer or of a record: then it is the file system up to there,\n" +
-			"or with --own what that layer alone has; what it deletes has a D in front. Of\n" +
-			"estargz and zstd:chunked layers only the table of contents is read.\n\n" +
+		Description: "Lists the file system that a cache results in: its layers on top of one\n" +
+			"another, without what later ones delete. LAYER is the beginning of a digest\n" +
+			"as `tree` shows them, of a layer or of a record: then it is the file system\n" +
+			"up to there, or with --own what that layer alone has; what it deletes has a\n" +
+			"D in front. Of estargz and zstd:chunked layers only the table of contents\n" +
+			"is read.\n\n" +
 			"   layoutfs files main\n" +
 			"   layoutfs files --own main 5fd61c7dc9a2\n" +
 			"   layoutfs files --layout ./cache latest" + fmt.Sprintf(formatHelp, "Path") + whereHelp,

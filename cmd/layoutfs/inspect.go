@@ -14,12 +14,13 @@ func inspectCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "print everything that is known of names, as JSON",
 		ArgsUsage: "NAME...",
-		Description: "Prints manifest, layers and, of a cache, all records: digests, inputs with their\n" +
-			"selectors, results. The names of the fields are stable.\n\n" +
+		Description: "Prints manifest, layers and, of a cache, all records: digests, inputs with\n" +
+			"their selectors, results. The names of the fields are stable.\n\n" +
 			"   layoutfs inspect main\n" +
 			"   layoutfs inspect --format '{{len .Records}}' main\n" +
-			"   layoutfs inspect --format json main | jq '.layers[].digest'" +
-			"\n\n--format json prints one object a line; a Go template sees the fields of the\nsame object, such as {{.Size}}." + whereHelp,
+			"   layoutfs inspect --format json main | jq '.layers[].digest'\n\n" +
+			"--format json prints one object a line; a Go template sees the fields of the\n" +
+			"same object, such as {{.Size}}." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags:              whereFlags(formatFlag("text"), platformFlag()),
 		Action: func(c *cli.Context) error {

@@ -20,9 +20,10 @@ func lsCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "list the names of a cache",
 		ArgsUsage: "[PATTERN...]",
-		Description: "Lists names with what they reach: bytes, each blob once; layers; the share that\n" +
-			"is on local disk; and whether they can be used. In a PATTERN, * stands for\n" +
-			"anything but a slash; one that ends with a slash stands for all names below.\n\n" +
+		Description: "Lists names with what they reach: bytes, each blob once; layers; the share\n" +
+			"that is on local disk; and whether they can be used. In a PATTERN, * stands\n" +
+			"for anything but a slash; one that ends with a slash stands for all names\n" +
+			"below.\n\n" +
 			"   layoutfs ls\n" +
 			"   layoutfs ls --s3 region=eu-west-1,bucket=ci-cache 'release/'\n" +
 			"   layoutfs ls --format '{{.Name}} {{size .Size}}'" + fmt.Sprintf(formatHelp, "Name") + whereHelp,

@@ -20,11 +20,12 @@ func treeCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "show how the records of a cache chain, and what each made",
 		ArgsUsage: "NAME",
-		Description: "Each record of a cache stands under the one that it builds on, with the layer\n" +
-			"that it made. What a record is, is a guess from its shape: exec (a RUN), copy\n" +
-			"(a COPY or ADD), step (anything else), source (an image, a commit), content (of\n" +
-			"files). Commands and paths are not in a cache, only digests of them; `why` tells\n" +
-			"how to find out more. Of an image the layers are shown.\n\n" +
+		Description: "Each record of a cache stands under the one that it builds on, with the\n" +
+			"layer that it made. What a record is, is a guess from its shape: exec (a\n" +
+			"RUN), copy (a COPY or ADD), step (anything else), source (an image, a\n" +
+			"commit), content (of files). Commands and paths are not in a cache, only\n" +
+			"digests of them; `why` tells how to find out more. Of an image the layers\n" +
+			"are shown.\n\n" +
 			"   layoutfs tree main\n" +
 			"   layoutfs tree --layout ./cache latest" + whereHelp,
 		CustomHelpTemplate: groupedHelp,

@@ -19,19 +19,21 @@ func whyCommand() *cli.Command {
 		Category:  groupLook,
 		Usage:     "tell where a build left a cache, and why",
 		ArgsUsage: "OLD NEW | [NEW] --from-build LOG",
-		Description: "OLD is the cache that a build should have used, NEW the one that it wrote. The\n" +
-			"step is found at which NEW has something that OLD has not, while all that it\n" +
-			"builds on is in OLD; and whether the operation is new, or the files that it takes.\n" +
-			"With a log (--progress=rawjson says most, plain less; - reads standard input) the\n" +
-			"step has a name; without OLD, the log alone says where the build left its cache.\n\n" +
+		Description: "OLD is the cache that a build should have used, NEW the one that it wrote.\n" +
+			"The step is found at which NEW has something that OLD has not, while all\n" +
+			"that it builds on is in OLD; and whether the operation is new, or the files\n" +
+			"that it takes. With a log (--progress=rawjson says most, plain less; - reads\n" +
+			"standard input) the step has a name; without OLD, the log alone says where\n" +
+			"the build left its cache.\n\n" +
 			"   layoutfs why main feature\n" +
 			"   docker buildx build --progress=rawjson ... 2>build.log\n" +
 			"   layoutfs why main feature --from-build build.log\n\n" +
-			"What cannot be known from a cache: it holds digests of commands, of paths and of\n" +
-			"files, and no digest can be read backwards. So it tells that an operation is new,\n" +
-			"and not what of it: its command, an argument, a variable, the platform; that files\n" +
-			"are new, and not which. A buildkitd that was started with --debugaddr ADDR and\n" +
-			"--save-cache-debug remembers what it made digests of: --buildkitd-debug asks it." + whereHelp,
+			"What cannot be known from a cache: it holds digests of commands, of paths\n" +
+			"and of files, and no digest can be read backwards. So it tells that an\n" +
+			"operation is new, and not what of it: its command, an argument, a variable,\n" +
+			"the platform; that files are new, and not which. A buildkitd that was\n" +
+			"started with --debugaddr ADDR and --save-cache-debug remembers what it made\n" +
+			"digests of: --buildkitd-debug asks it." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(formatFlag("text"), truncFlag(),
 			&cli.StringFlag{Name: "from-build", Usage: "`FILE` with the log of the build"},
