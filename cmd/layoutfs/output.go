@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -73,10 +74,13 @@ func checkFormat[T any](c *cli.Context) error {
 	}
 }
 
+// templatePlace is where the library says what is wrong: at a line of a file.
+var templatePlace = regexp.MustCompile(`^template: \S+ (executing "[^"]*" at )?`)
+
 // templateFor parses a template for items of one type.
 func templateFor[T any](format string) (*template.Template, error) {
 	if !strings.Contains(format, "{{") {
-		return nil, usagef("--format: %q must be table, json, or a Go template such as {{.%s}}", format, reflect.TypeFor[T]().Field(0).Name)
+		return nil, usagef("--format: %q must be json, or a Go template such as {{.%s}}, or left out", format, reflect.TypeFor[T]().Field(0).Name)
 	}
 	t, err := template.New("template").Funcs(template.FuncMap{"json": toJSON, "size": sizeText, "age": ageText}).Parse(format)
 	if err == nil {
@@ -96,6 +100,11 @@ func templateFor[T any](format string) (*template.Template, error) {
 		return nil, usagef("--format: %s; the fields are %s", templatePlace.ReplaceAllString(err.Error(), ""), strings.Join(fields, " "))
 	}
 	return t, nil
+}
+
+func toJSON(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
 }
 
 // ageText is how long ago something was; empty if that is not known.

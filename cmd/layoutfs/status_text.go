@@ -16,11 +16,20 @@ import (
 	"github.com/layoutfs/layoutfs/sync"
 )
 
-// printStatus prints a status for people: one fact a line, in the order in which they are asked for.
-func printStatus(w io.Writer, i int, s daemon.Status) error {
-	if i > 0 {
-		fmt.Fprintln(w)
+func printStatuses(w io.Writer, statuses []daemon.Status) error {
+	for i, s := range statuses {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := printStatus(w, s); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// printStatus prints a status for people: one fact a line, in the order in which they are asked for.
+func printStatus(w io.Writer, s daemon.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	row("mountpoint", s.Mountpoint)
