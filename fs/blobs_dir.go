@@ -58,7 +58,7 @@ func (d *blobsDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 		return nil, syscall.ENOENT
 	}
 	if name != digest.SHA256.String() {
-		if _, err := d.t.lstatIn(d, name); err != nil {
+		if err := d.t.lstatIn(d, name, func(*syscall.Stat_t) {}); err != nil {
 			return nil, errnoOf(ctx, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -70,10 +71,22 @@ func (n *file) isEmpty(d digest.Digest) bool {
 // commit makes a blob of the scratch file. From here on its bytes do not change, unless that fails.
 func (n *file) commit(ctx context.Context, d digest.Digest) error {
 	done, err := n.draft.gate.commit(ctx, func(ctx context.Context) error { return n.handOver(ctx, d) })
-	if err == nil && !done && !n.shows(d) {
+	switch {
+	case err == nil && done:
+		n.leaveScratch()
+	case err == nil && n.digestNow() != d:
 		return syscall.EPERM
 	}
 	return err
+}
+
+// leaveScratch notes that the file is a blob, and not on local disk any more.
+func (n *file) leaveScratch() {
+	n.t.moves.Lock()
+	defer n.t.moves.Unlock()
+	if n.at.gone == nil && n.t.homes.of(n.at.in, n.at.name) == fusefs.InodeEmbedder(n) {
+		n.t.homes.leave(&n.at)
+	}
 }
 
 func (n *file) handOver(ctx context.Context, d digest.Digest) error {

@@ -10,7 +10,7 @@
 // (gate.go), and what is written to a name that is a blob already goes to a file of its own
 // (rewrite.go).
 //
-// Lock order: tree.moves, then file.gate, then file.mu, index.mu and the locks of handles, then the
-// locks of go-fuse. tree.moves is held over calls to the local disk at most; nothing is held over
-// calls to Blobs or Names, which may use the network.
+// Lock order: tree.moves, then file.gate, then file.mu, index.mu, homes.mu and the locks of handles,
+// then the locks of go-fuse. tree.moves is held over calls to the local disk at most; nothing is held
+// over calls to Blobs or Names, which may use the network.
 package fs

@@ -49,13 +49,6 @@ func newBlob(t *tree, in folder, d digest.Digest, size int64, private bool) *fil
 	}
 }
 
-// isScratch says whether the node stands for a scratch file that is still there.
-func (n *file) isScratch() bool {
-	n.t.moves.RLock()
-	defer n.t.moves.RUnlock()
-	return n.at.gone == nil && n.draft.gate.now() != committed
-}
-
 // shows says whether the node stands for that blob.
 func (n *file) shows(d digest.Digest) bool {
 	n.mu.Lock()

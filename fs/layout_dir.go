@@ -75,13 +75,19 @@ func (d *layoutDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 
 // lookupName finds a directory that a client made or that has names, or a scratch file.
 func (d *layoutDir) lookupName(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	st, err := d.t.lstatIn(d, name)
-	switch {
-	case err == nil && st.Mode&syscall.S_IFMT != syscall.S_IFDIR:
-		return d.t.found(ctx, d, name, st, out)
-	case err == nil:
-		return d.layout(ctx, name, out), 0
-	case !errors.Is(err, iofs.ErrNotExist):
+	var inode *fusefs.Inode
+	var errno syscall.Errno
+	err := d.t.lstatIn(d, name, func(st *syscall.Stat_t) {
+		if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			inode = d.layout(ctx, name, out)
+			return
+		}
+		inode, errno = d.t.found(ctx, d, name, st, out)
+	})
+	if err == nil {
+		return inode, errno
+	}
+	if !errors.Is(err, iofs.ErrNotExist) {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
 	known, err := d.isName(ctx, name)

@@ -77,14 +77,9 @@ func makeFolder(d folder) error {
 	return os.MkdirAll(d.local(), 0o700)
 }
 
-// dropped notes that what was at p is removed; st is what it was like.
-func (t *tree) dropped(p *place, st *syscall.Stat_t) {
-	t.moves.Lock()
-	defer t.moves.Unlock()
-	p.drop(t, st)
-}
-
+// drop notes that what was at p is removed; st is what it was like. t.moves is held exclusively.
 func (p *place) drop(t *tree, st *syscall.Stat_t) {
+	t.homes.leave(p)
 	p.gone = &fuse.Attr{}
 	t.fillStat(p.gone, st)
 	p.gone.Nlink = 0

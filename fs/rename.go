@@ -24,17 +24,21 @@ func (d *scratchOps) Rename(ctx context.Context, name string, newParent fusefs.I
 	if flags&^unix.RENAME_NOREPLACE != 0 {
 		return syscall.EINVAL
 	}
-	switch src := d.child(name).(type) {
+	switch src := d.t.nodeAt(d.self, name).(type) {
 	case *file:
 		return src.rename(ctx, dst, newName)
 	case *symlink:
 		return d.t.moveUnlessFixed(ctx, &src.at, dst, newName)
 	case *scratchDir:
 		return src.rename(ctx, dst, newName)
-	case *layoutDir:
-		return syscall.EXDEV
 	}
-	return syscall.EPERM
+	if dg, isBlob := d.self.target(name); isBlob {
+		return renameBlob(dg, dst, newName)
+	}
+	if fixed(name) {
+		return syscall.EPERM
+	}
+	return syscall.EXDEV // of a layout
 }
 
 func (n *file) rename(ctx context.Context, dst folder, newName string) syscall.Errno {
@@ -45,7 +49,7 @@ func (n *file) rename(ctx context.Context, dst folder, newName string) syscall.E
 	d, isBlobName := dst.target(newName)
 	switch {
 	case p == committed:
-		return n.renameBlob(d, isBlobName)
+		return renameBlob(n.digestNow(), dst, newName)
 	case isBlobName:
 		return n.renameToBlob(ctx, dst, newName, d)
 	}
@@ -56,9 +60,10 @@ func (n *file) rename(ctx context.Context, dst folder, newName string) syscall.E
 }
 
 // renameBlob lets a blob be moved to another layout, which shows it already.
-func (n *file) renameBlob(d digest.Digest, isBlobName bool) syscall.Errno {
+func renameBlob(d digest.Digest, dst folder, newName string) syscall.Errno {
+	target, isBlobName := dst.target(newName)
 	switch {
-	case isBlobName && n.shows(d):
+	case target == d:
 		return 0
 	case isBlobName:
 		return syscall.EPERM
@@ -74,19 +79,11 @@ func (n *file) renameToBlob(ctx context.Context, dst folder, newName string, d d
 	}
 	n.t.moves.Lock()
 	defer n.t.moves.Unlock()
-	n.t.remove(displaced(dst, newName))
+	if old, ok := n.t.homes.of(dst, newName).(*file); ok && old.draft.gate.now() == open {
+		n.t.remove(&old.at)
+	}
 	n.at.in, n.at.name = dst, newName
 	return 0
-}
-
-// displaced is the place of the node at a name, or where one would be.
-func displaced(dst folder, name string) *place {
-	if c := dst.EmbeddedInode().GetChild(name); c != nil {
-		if p := placeOf(c.Operations()); p != nil {
-			return p
-		}
-	}
-	return &place{in: dst, name: name}
 }
 
 func (n *file) renameToFixed(ctx context.Context, dst *layoutDir, newName string) syscall.Errno {
@@ -159,14 +156,14 @@ func (t *tree) move(p *place, dst folder, newName string) error {
 		return err
 	}
 	to := filepath.Join(dst.local(), newName)
-	old := displaced(dst, newName)
+	old := placeOf(t.homes.of(dst, newName))
 	st, statErr := lstat(to)
 	if err := unix.Rename(from, to); err != nil { // os.Rename would not replace an empty directory
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
-	if statErr == nil && old != p && old.gone == nil {
+	if statErr == nil && old != nil && old != p {
 		old.drop(t, st)
 	}
-	p.in, p.name = dst, newName
+	t.homes.move(p, dst, newName)
 	return nil
 }

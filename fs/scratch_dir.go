@@ -37,12 +37,6 @@ func (d *scratchDir) local() string { return filepath.Join(d.at.in.local(), d.at
 
 func (d *scratchDir) target(string) (digest.Digest, bool) { return "", false }
 
-func (d *scratchDir) isThere() bool {
-	d.t.moves.RLock()
-	defer d.t.moves.RUnlock()
-	return d.at.gone == nil
-}
-
 // Getattr describes the directory as it is on local disk.
 func (d *scratchDir) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	out.SetTimeout(scratchTTL)

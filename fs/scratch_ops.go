@@ -9,6 +9,7 @@ import (
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // scratchOps is what the directories have in common that scratch may be in.
@@ -29,41 +30,49 @@ var (
 	_ fusefs.NodeRenamer   = (*scratchOps)(nil)
 )
 
-// lstatIn describes what scratch has at a name.
-func (t *tree) lstatIn(d folder, name string) (*syscall.Stat_t, error) {
+// lstatIn calls f with what scratch has at a name, which stays so until f returns.
+func (t *tree) lstatIn(d folder, name string, f func(*syscall.Stat_t)) error {
 	t.moves.RLock()
 	defer t.moves.RUnlock()
-	return lstat(filepath.Join(d.local(), name))
+	st, err := lstat(filepath.Join(d.local(), name))
+	if err == nil {
+		f(st)
+	}
+	return err
 }
 
 // Lookup finds scratch.
-func (d *scratchOps) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	st, err := d.t.lstatIn(d.self, name)
+func (d *scratchOps) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (inode *fusefs.Inode, errno syscall.Errno) {
+	err := d.t.lstatIn(d.self, name, func(st *syscall.Stat_t) { inode, errno = d.t.found(ctx, d.self, name, st, out) })
 	if err != nil {
 		return nil, errnoOf(ctx, err)
 	}
-	return d.t.found(ctx, d.self, name, st, out)
+	return inode, errno
 }
 
-// found returns the node of scratch that is on local disk.
+// found returns the node of scratch that is on local disk. t.moves is held.
 func (t *tree) found(ctx context.Context, in folder, name string, st *syscall.Stat_t, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	t.fillStat(&out.Attr, st)
 	out.SetAttrTimeout(scratchTTL)
+	var create func() fusefs.InodeEmbedder
 	switch st.Mode & syscall.S_IFMT {
 	case syscall.S_IFREG:
-		return child(ctx, in, name, st.Mode, (*file).isScratch, func() *file { return newScratch(t, in, name) }), 0
+		create = func() fusefs.InodeEmbedder { return newScratch(t, in, name) }
 	case syscall.S_IFDIR:
 		out.SetEntryTimeout(dirTTL)
-		return child(ctx, in, name, st.Mode, (*scratchDir).isThere, func() *scratchDir { return newScratchDir(t, in, name) }), 0
+		create = func() fusefs.InodeEmbedder { return newScratchDir(t, in, name) }
 	case syscall.S_IFLNK:
-		return child(ctx, in, name, st.Mode, (*symlink).isThere, func() *symlink { return newSymlink(t, in, name) }), 0
+		create = func() fusefs.InodeEmbedder { return newSymlink(t, in, name) }
+	default:
+		return nil, syscall.ENOENT
 	}
-	return nil, syscall.ENOENT
+	return t.homes.inode(ctx, in, name, st.Mode, create), 0
 }
 
 // Create makes a scratch file, and opens it.
 func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
 	n := newScratch(d.t, d.self, name)
+	var inode *fusefs.Inode
 	var h *scratchHandle
 	err := d.t.in(d.self, name, func(path string) error {
 		f, err := os.OpenFile(path, int(flags&createFlags)|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
@@ -74,6 +83,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 			return errors.Join(err, f.Close())
 		}
 		h = newScratchHandle(n, f, flags)
+		inode = d.t.homes.put(ctx, d.self, name, syscall.S_IFREG, n)
 		return nil
 	})
 	if err != nil {
@@ -84,7 +94,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 		return nil, nil, 0, errno
 	}
 	out.SetAttrTimeout(scratchTTL)
-	return d.NewInode(ctx, n, fusefs.StableAttr{Mode: syscall.S_IFREG}), h, 0, 0
+	return inode, h, 0, 0
 }
 
 const createFlags = syscall.O_ACCMODE | syscall.O_EXCL | syscall.O_TRUNC
@@ -103,21 +113,17 @@ func (d *scratchOps) Mknod(ctx context.Context, name string, mode, _ uint32, out
 
 // Mkdir makes a scratch directory.
 func (d *scratchOps) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	var st *syscall.Stat_t
 	err := d.t.in(d.self, name, func(path string) error {
 		err := os.Mkdir(path, 0o700)
 		if err == nil {
 			err = os.Chmod(path, localMode(mode&^d.t.umask, 0o700))
-		}
-		if err == nil {
-			st, err = lstat(path)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, d.t.fail(ctx, "mkdir", d.self, err)
 	}
-	return d.t.found(ctx, d.self, name, st, out)
+	return d.Lookup(ctx, name, out)
 }
 
 // Link refuses: the bytes of a blob must not be reachable by a second name.
@@ -127,56 +133,45 @@ func (d *scratchOps) Link(context.Context, fusefs.InodeEmbedder, string, *fuse.E
 
 // Unlink removes a scratch file.
 func (d *scratchOps) Unlink(ctx context.Context, name string) syscall.Errno {
-	if n, ok := d.child(name).(*file); ok {
+	if n, ok := d.t.nodeAt(d.self, name).(*file); ok {
 		if _, err := n.draft.gate.wait(ctx); err != nil { // if it is being made a blob, it will be gone
 			return errnoOf(ctx, err)
 		}
 	}
-	return d.removeChild(ctx, name, syscall.Unlink)
+	return errnoOf(ctx, d.t.removeFrom(d.self, name, syscall.Unlink))
 }
 
 // Rmdir removes an empty scratch directory.
 func (d *scratchOps) Rmdir(ctx context.Context, name string) syscall.Errno {
-	return d.removeChild(ctx, name, syscall.Rmdir)
+	return errnoOf(ctx, d.t.removeFrom(d.self, name, syscall.Rmdir))
 }
 
-func (d *scratchOps) child(name string) fusefs.InodeEmbedder {
-	if c := d.GetChild(name); c != nil {
-		return c.Operations()
-	}
-	return nil
-}
-
-func (d *scratchOps) removeChild(ctx context.Context, name string, remove func(string) error) syscall.Errno {
-	p := placeOf(d.child(name))
-	st, err := d.t.removeFrom(d.self, name, remove)
-	if err == nil && p != nil {
-		d.t.dropped(p, st)
-	}
-	return errnoOf(ctx, err)
-}
-
-// removeFrom removes scratch from local disk, and says what it was like.
-func (t *tree) removeFrom(d folder, name string, remove func(string) error) (*syscall.Stat_t, error) {
+// nodeAt is the node of scratch at a name, or nil.
+func (t *tree) nodeAt(in folder, name string) fusefs.InodeEmbedder {
 	t.moves.RLock()
 	defer t.moves.RUnlock()
+	return t.homes.of(in, name)
+}
+
+// removeFrom removes scratch from local disk.
+func (t *tree) removeFrom(d folder, name string, remove func(string) error) error {
+	fd := -1 // it keeps the space of a large file from being given up, which takes time, before moves is let go
+	defer func() { _ = unix.Close(fd) }()
+	t.moves.Lock()
+	defer t.moves.Unlock()
 	path := filepath.Join(d.local(), name)
 	st, err := lstat(path)
 	if err == nil {
-		err = remove(path)
+		fd, err = unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
-	return st, err
-}
-
-// placeOf is where a node of scratch is.
-func placeOf(ops fusefs.InodeEmbedder) *place {
-	switch n := ops.(type) {
-	case *file:
-		return &n.at
-	case *scratchDir:
-		return &n.at
-	case *symlink:
-		return &n.at
+	if err != nil {
+		return err
+	}
+	if err := remove(path); err != nil {
+		return err
+	}
+	if p := placeOf(t.homes.of(d, name)); p != nil {
+		p.drop(t, st)
 	}
 	return nil
 }

@@ -29,26 +29,13 @@ func newSymlink(t *tree, in folder, name string) *symlink {
 
 func (n *symlink) what() string { return n.Path(nil) }
 
-func (n *symlink) isThere() bool {
-	n.t.moves.RLock()
-	defer n.t.moves.RUnlock()
-	return n.at.gone == nil
-}
-
 // Symlink makes a symbolic link.
 func (d *scratchOps) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	var st *syscall.Stat_t
-	err := d.t.in(d.self, name, func(path string) error {
-		err := os.Symlink(target, path)
-		if err == nil {
-			st, err = lstat(path)
-		}
-		return err
-	})
+	err := d.t.in(d.self, name, func(path string) error { return os.Symlink(target, path) })
 	if err != nil {
 		return nil, d.t.fail(ctx, "symlink", d.self, err)
 	}
-	return d.t.found(ctx, d.self, name, st, out)
+	return d.Lookup(ctx, name, out)
 }
 
 // Readlink returns the target.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -46,6 +47,7 @@ type tree struct {
 	// moves is held exclusively to change where scratch is, and shared to rely on it. It guards every
 	// place, and is held over calls to the local disk at most.
 	moves sync.RWMutex
+	homes homes
 }
 
 func newTree(ctx context.Context, o Options) (*tree, error) {
@@ -54,6 +56,7 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, born: time.Now(),
 		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},
+		homes: homes{at: map[home]fusefs.InodeEmbedder{}},
 	}
 	for _, dir := range []string{t.root, t.spool} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
