@@ -73,12 +73,14 @@ func claimCache(store *disk.Store, dir string, now identity, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	switch sameServer := before.Endpoint == now.Endpoint; {
-	case before == now:
+	if before == now {
 		return nil
-	case before == identity{}:
-	default:
-		before.Endpoint = now.Endpoint
+	}
+	if before != (identity{}) {
+		sameServer := before.Endpoint == now.Endpoint
+		if !before.isFolder() && !now.isFolder() {
+			before.Endpoint = now.Endpoint
+		}
 		if err := mayMove(store, dir, before, now); err != nil {
 			return err
 		}
@@ -90,8 +92,11 @@ func claimCache(store *disk.Store, dir string, now identity, log *slog.Logger) e
 	return writeIdentity(filepath.Join(dir, identityFile), now)
 }
 
+// isFolder says whether an embedded server serves it. Their buckets have the same name by default.
+func (i identity) isFolder() bool { return filepath.IsAbs(i.Endpoint) }
+
 // mayMove refuses to send what is staged for one bucket to another. The same bucket at another address
-// is taken for the same: a server that moved, a proxy.
+// is taken for the same: a server that moved, a proxy. In another folder it is another one.
 func mayMove(store *disk.Store, dir string, before, now identity) error {
 	if before == now {
 		return nil

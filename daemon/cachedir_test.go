@@ -79,6 +79,11 @@ func TestCacheDirectoryOfAnotherBucket(t *testing.T) {
 	}
 	_ = s.Close()
 
+	if s, err = cacheOf(t, dir, identity{Bucket: "one", Endpoint: "/srv/one"}); err == nil {
+		t.Error("what is staged for one bucket goes to one in a folder, which only has the same name")
+	}
+	_ = s.Close()
+
 	moved := identity{Bucket: "one", Endpoint: "http://b"}
 	if s, err = cacheOf(t, dir, moved); err != nil {
 		t.Errorf("the same bucket at another address: %v", err)

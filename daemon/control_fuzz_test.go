@@ -45,8 +45,8 @@ func FuzzRequests(f *testing.F) {
 		}
 		if path != umountPath || code != http.StatusOK {
 			finish(t, r)
-		} else {
-			<-r.ended
+		} else if err := <-r.ended; err != nil {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }

@@ -39,7 +39,9 @@ func finish(t *testing.T, r *rig) {
 	t.Helper()
 	r.signals <- syscall.SIGTERM
 	r.signals <- syscall.SIGTERM
-	<-r.ended
+	if err := <-r.ended; err != nil {
+		t.Logf("ended with %v", err)
+	}
 }
 
 func TestFlushWaits(t *testing.T) {

@@ -63,7 +63,8 @@ func private(dir string) error {
 // socketPath is the control socket of a mountpoint, and entryPath the file beside it that its daemon
 // keeps locked. The names are hashes because a mountpoint is a path, and a socket's path must be short.
 func socketPath(dir, mountpoint string) string { return filepath.Join(dir, key(mountpoint)+".sock") }
-func entryPath(dir, mountpoint string) string  { return filepath.Join(dir, key(mountpoint)+".json") }
+
+func entryPath(dir, mountpoint string) string { return filepath.Join(dir, key(mountpoint)+".json") }
 
 func key(mountpoint string) string {
 	sum := sha256.Sum256([]byte(mountpoint))

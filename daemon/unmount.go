@@ -30,7 +30,7 @@ func (c *Client) unmount(ctx context.Context, mountpoint string, timeout time.Du
 	}
 	defer p.close()
 	err = c.order(ctx, mountpoint, umountPath, timeout, UnmountRequest{TimeoutSeconds: timeout.Seconds(), Force: force})
-	if remains, ok := errors.AsType[*RemainsError](err); err != nil && !(ok && !remains.Mounted) {
+	if remains, ok := errors.AsType[*RemainsError](err); err != nil && (!ok || remains.Mounted) {
 		return err
 	}
 	within, cancel := context.WithTimeoutCause(ctx, exitWithin, fmt.Errorf("it still runs after %s", exitWithin))
