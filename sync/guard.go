@@ -64,7 +64,8 @@ func (g *guard) state() (up bool, last *Failure) {
 func (g *guard) up() bool { return !g.offline && g.watch.now() == nil }
 
 // patiently makes a request that an outage may delay. What is asked for must bear being asked for again.
-func patiently[T any](ctx context.Context, g *guard, request func() (T, error)) (v T, err error) {
+func patiently[T any](ctx context.Context, g *guard, request func(context.Context) (T, error)) (v T, err error) {
+	ctx = bucket.StallsOnce(ctx)
 	for range patientTries {
 		if err := g.await(ctx); err != nil {
 			return v, err
@@ -84,7 +85,7 @@ func (g *guard) await(ctx context.Context) error {
 }
 
 // hastily makes a request that fails at once in an outage: somebody holds a lock meanwhile.
-func hastily[T any](ctx context.Context, g *guard, request func() (T, error)) (v T, err error) {
+func hastily[T any](ctx context.Context, g *guard, request func(context.Context) (T, error)) (v T, err error) {
 	if err := g.admit(); err != nil {
 		return v, err
 	}
@@ -102,9 +103,9 @@ func (g *guard) admit() error {
 	return nil
 }
 
-func once[T any](ctx context.Context, g *guard, request func() (T, error)) (T, error) {
+func once[T any](ctx context.Context, g *guard, request func(context.Context) (T, error)) (T, error) {
 	g.requests.Add(1)
-	v, err := request()
+	v, err := request(ctx)
 	return v, g.seen(ctx, err)
 }
 
@@ -119,20 +120,20 @@ func (g *guard) seen(ctx context.Context, err error) error {
 }
 
 func (g *guard) StatBlob(ctx context.Context, d digest.Digest) (bucket.Object, error) {
-	return patiently(ctx, g, func() (bucket.Object, error) { return g.blobs.StatBlob(ctx, d) })
+	return patiently(ctx, g, func(ctx context.Context) (bucket.Object, error) { return g.blobs.StatBlob(ctx, d) })
 }
 
 func (g *guard) OpenBlob(ctx context.Context, d digest.Digest, off, n int64) (io.ReadCloser, error) {
-	return patiently(ctx, g, func() (io.ReadCloser, error) { return g.blobs.OpenBlob(ctx, d, off, n) })
+	return patiently(ctx, g, func(ctx context.Context) (io.ReadCloser, error) { return g.blobs.OpenBlob(ctx, d, off, n) })
 }
 
 func (g *guard) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
-	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.PutBlob(ctx, d, r, size) })
+	_, err := patiently(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.blobs.PutBlob(ctx, d, r, size) })
 	return err
 }
 
 func (g *guard) TouchBlob(ctx context.Context, d digest.Digest, size int64) error {
-	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.blobs.TouchBlob(ctx, d, size) })
+	_, err := patiently(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.blobs.TouchBlob(ctx, d, size) })
 	return err
 }
 
@@ -141,21 +142,21 @@ func (g *guard) ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error] {
 }
 
 func (g *guard) GetName(ctx context.Context, name string) (bucket.Name, error) {
-	return hastily(ctx, g, func() (bucket.Name, error) { return g.names.GetName(ctx, name) })
+	return hastily(ctx, g, func(ctx context.Context) (bucket.Name, error) { return g.names.GetName(ctx, name) })
 }
 
 func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
-	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.PutName(ctx, name, body, d) })
+	_, err := patiently(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.names.PutName(ctx, name, body, d) })
 	return err
 }
 
 func (g *guard) EnsureListed(ctx context.Context, name string) error {
-	_, err := hastily(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.EnsureListed(ctx, name) })
+	_, err := hastily(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.names.EnsureListed(ctx, name) })
 	return err
 }
 
 func (g *guard) DeleteName(ctx context.Context, name string) error {
-	_, err := patiently(ctx, g, func() (struct{}, error) { return struct{}{}, g.names.DeleteName(ctx, name) })
+	_, err := patiently(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.names.DeleteName(ctx, name) })
 	return err
 }
 

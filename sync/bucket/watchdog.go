@@ -18,15 +18,28 @@ type watchdog struct {
 	header, stall time.Duration
 }
 
-// stalledError says what did not happen in time. It is a timeout, which the SDK's retryer tries again.
+// stalledError says what did not happen in time. The SDK's retryer tries that again, unless the caller does.
 type stalledError struct {
 	what  string
 	limit time.Duration
+	final bool
 }
 
 func (e *stalledError) Error() string { return fmt.Sprintf("%s for %v", e.what, e.limit) }
 func (*stalledError) Timeout() bool   { return true }
 func (*stalledError) Temporary() bool { return true }
+
+// RetryableError is asked by the SDK's retryer.
+func (e *stalledError) RetryableError() bool { return !e.final }
+
+// onceKey is the context's key for requests that are not tried again when they stall.
+type onceKey struct{}
+
+// StallsOnce has a request that stalls fail at once, for callers that know better when to try again: a
+// server that hangs would be waited for by each attempt anew.
+func StallsOnce(ctx context.Context) context.Context {
+	return context.WithValue(ctx, onceKey{}, true)
+}
 
 // slowKey is the context's key for the time that a request's answer may take.
 type slowKey struct{}
@@ -41,7 +54,7 @@ func (w *watchdog) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	limit, _ := ctx.Value(slowKey{}).(time.Duration)
 	header, stall := max(w.header, limit), max(w.stall, limit)
-	g := &gauge{cancel: cancel}
+	g := &gauge{cancel: cancel, final: ctx.Value(onceKey{}) != nil}
 	out := r.WithContext(ctx)
 	if r.Body == nil || r.Body == http.NoBody {
 		g.arm(sending, "no answer", header)
@@ -80,6 +93,7 @@ const (
 // gauge is the timer of one request.
 type gauge struct {
 	cancel context.CancelCauseFunc
+	final  bool // the error is
 
 	mu    sync.Mutex // guards following; a leaf
 	phase phase
@@ -121,7 +135,7 @@ func (g *gauge) answered() {
 
 func (g *gauge) expire() {
 	g.mu.Lock()
-	stalled := &stalledError{g.what, g.limit}
+	stalled := &stalledError{g.what, g.limit, g.final}
 	g.mu.Unlock()
 	g.cancel(stalled)
 }

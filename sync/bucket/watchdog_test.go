@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
@@ -167,6 +170,35 @@ func TestWatchdogEarlyAnswer(t *testing.T) {
 		defer resp.Body.Close()
 		if got, err := io.ReadAll(resp.Body); err != nil || len(got) != 100 {
 			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+// TestAHangingServerIsWaitedForOnce by who says so: each attempt waits as long as the first.
+func TestAHangingServerIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		c := bucket.Default()
+		c.Bucket, c.Region, c.EndpointURL = "b", "us-east-1", "http://s3.test"
+		c.AccessKeyID, c.SecretAccessKey = "key", "secret"
+		client, err := bucket.Open(t.Context(), c, bucket.Options{
+			HeaderTimeout: headerLimit,
+			Transport:     roundTrip(func(r *http.Request) (*http.Response, error) { attempts++; return hang(r) }),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			ctx  context.Context
+			want int
+		}{{t.Context(), 3}, {bucket.StallsOnce(t.Context()), 1}} {
+			attempts = 0
+			if _, err := client.StatBlob(tc.ctx, digest.FromString("x")); !errors.Is(err, bucket.ErrUnreachable) {
+				t.Errorf("StatBlob of a server that hangs: %v", err)
+			}
+			if attempts != tc.want {
+				t.Errorf("%d attempts, not %d", attempts, tc.want)
+			}
 		}
 	})
 }
