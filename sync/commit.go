@@ -132,15 +132,18 @@ func (e *Engine) kept(d digest.Digest, size int64) error {
 	})
 }
 
+// commitManifest commits a manifest that passes the barrier. One that is written before its blobs is a blob like
+// any other: when it is published, they must be there.
 func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Digest, b []byte) error {
-	if err := e.outcomes.failed(d); err != nil {
-		return err
+	err := e.outcomes.failed(d)
+	if err == nil {
+		err = e.barrier(ctx, d, b)
 	}
-	if err := e.barrier(ctx, d, b); err != nil {
-		return err
-	}
-	if e.o.WriteBack {
+	if errors.Is(err, errNotYet) || err == nil && e.o.WriteBack {
 		return e.commitBlob(ctx, path, d)
+	}
+	if err != nil {
+		return err
 	}
 	// The manifest goes up before it is committed, so that a failure leaves the file where it is.
 	if err := e.guard.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))); err != nil {

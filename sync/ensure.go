@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -84,7 +85,7 @@ func (e *Engine) restore(ctx context.Context, want ocispec.Descriptor, a answer)
 		if a.found {
 			return fmt.Errorf("blob %s has %d bytes in the bucket and should have %d: %w", want.Digest, a.size, want.Size, disk.ErrMismatch)
 		}
-		return fmt.Errorf("blob %s is neither in the bucket nor here; export again to write it anew: %w", want.Digest, iofs.ErrNotExist)
+		return e.nowhere(want.Digest)
 	}
 	if local.State == disk.Warm {
 		if err := e.disk.Demote(want.Digest); err != nil {
@@ -157,5 +158,17 @@ func (e *Engine) ensureKnownBlob(ctx, asked context.Context, d ocispec.Descripto
 	if rec, ok, err := e.index.Blob(d.Digest); err == nil && ok && !known && rec.Where&index.Bucket != 0 {
 		return nil
 	}
-	return fmt.Errorf("blob %s is neither in the bucket nor here: %w", d.Digest, iofs.ErrNotExist)
+	return e.nowhere(d.Digest)
+}
+
+// errNotYet says that a blob is not there and never was, as far as this host knows: a client that copies a
+// layout file by file may write it after the manifest that names it.
+var errNotYet = fmt.Errorf("nobody has written it yet: %w", iofs.ErrNotExist)
+
+// nowhere is what is said of a blob that is neither in the bucket nor here.
+func (e *Engine) nowhere(d digest.Digest) error {
+	if _, known, err := e.index.Blob(d); err == nil && !known {
+		return fmt.Errorf("blob %s is neither in the bucket nor here: %w", d, errNotYet)
+	}
+	return fmt.Errorf("blob %s is neither in the bucket nor here; export again to write it anew: %w", d, iofs.ErrNotExist)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-
-	"github.com/opencontainers/go-digest"
 )
 
 // TestStatusSaysWhyAClientFailed holds that what a client gets as a mere input/output error can be looked up.
@@ -20,8 +18,14 @@ func TestStatusSaysWhyAClientFailed(t *testing.T) {
 			t.Errorf("the client gets %v, and status says %+v; want %q", err, last, reason)
 		}
 	}
+	lost := h.mustWrite(c.layers[0])
+	must(t, h.Flush(t.Context()))
+	must(t, h.o.Disk.Remove(lost))
+	b.remove(lost)
+	h.age()
+	h.mustWrite(c.config)
 	_, err := h.write(c.manifest)
-	wantLast(err, digest.FromBytes(c.config).String()+" is neither in the bucket nor here")
+	wantLast(err, lost.String()+" is neither in the bucket nor here")
 
 	b.failing(func(_ context.Context, verb, _ string) error {
 		if verb == "putname" {
