@@ -104,8 +104,9 @@ func (d *Daemon) startEmbedded(ctx context.Context) error {
 	}
 	d.undo.add(server.Close)
 	go func() {
-		<-server.Done()
-		d.log.Debug("the embedded S3 server has ended")
+		if err := server.Wait(); err != nil {
+			d.log.Error("mount again to have a bucket again", "err", err)
+		}
 	}()
 	at := server.Config()
 	b.Bucket, b.Region, b.EndpointURL, b.UsePathStyle = at.Bucket, at.Region, at.EndpointURL, at.UsePathStyle

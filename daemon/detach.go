@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ const (
 const (
 	detachWithin = 5 * time.Minute  // for the start: a large upload queue is read
 	answersIn    = 30 * time.Second // for the first stat of the mount
+	endsIn       = 30 * time.Second // for its end, when it is not wanted any more
 )
 
 // report is what a detached process says when it is ready, or why it is not.
@@ -41,8 +43,11 @@ type report struct {
 }
 
 // Detach has a process of its own serve the mount, in a session of its own and with its log in a file,
-// and returns when the mount answers. The process gets c, which holds secrets, in memory.
+// and returns when the mount answers. The process gets c, which holds secrets, in memory. A signal ends the
+// attempt, as it does in Run.
 func Detach(ctx context.Context, c Config) (Ready, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	if err := c.Validate(); err != nil {
 		return Ready{}, err
 	}
@@ -62,7 +67,7 @@ func Detach(ctx context.Context, c Config) (Ready, error) {
 		return Ready{}, err
 	}
 	if err := awaitAnswer(ctx, c.Mountpoint); err != nil {
-		return Ready{}, errors.Join(err, cmd.Process.Signal(syscall.SIGTERM))
+		return Ready{}, errors.Join(err, end(cmd))
 	}
 	return ready, cmd.Process.Release()
 }
@@ -124,9 +129,18 @@ func awaitReport(ctx context.Context, from *os.File, cmd *exec.Cmd, logFile stri
 		_ = cmd.Wait() // it has said why
 		return Ready{}, errors.New(r.Error)
 	case ctx.Err() != nil:
-		return Ready{}, errors.Join(context.Cause(ctx), cmd.Process.Signal(syscall.SIGTERM))
+		return Ready{}, errors.Join(fmt.Errorf("not mounted: %w", context.Cause(ctx)), end(cmd))
 	}
 	return Ready{}, fmt.Errorf("the daemon ended before the mount answered (%w); its log is %s", errors.Join(err, cmd.Wait()), logFile)
+}
+
+// end ends a process that is about to serve a mount, and waits for it.
+func end(cmd *exec.Cmd) error {
+	err := cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(endsIn, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = cmd.Wait() // its status is that of one that was told to end
+	return err
 }
 
 // awaitAnswer makes sure that the mount answers to others than its own process.
