@@ -39,15 +39,19 @@ func (c *Client) Stat(ctx context.Context, d digest.Digest) (inspect.Blob, error
 	return inspect.Blob{}, errors.New("ask the daemon: it says nothing")
 }
 
-// list asks for a list. A list that breaks off ends with an error.
+// list asks for a list.
 func list[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://layoutfs"+path, nil)
+	if err != nil {
+		return one(*new(T), err)
+	}
+	return replies[T](c, r)
+}
+
+// replies sends a request that is answered with a list. A list that breaks off ends with an error.
+func replies[T any](c *Client, r *http.Request) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://layoutfs"+path, nil)
-		if err != nil {
-			yield(none, err)
-			return
-		}
 		res, err := c.http.Do(r)
 		if err != nil {
 			yield(none, fmt.Errorf("ask the daemon: %w", err))
@@ -59,26 +63,32 @@ func list[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error
 			return
 		}
 		for dec := json.NewDecoder(res.Body); ; {
-			var line reply[T]
-			err := dec.Decode(&line)
-			switch {
-			case errors.Is(err, io.EOF):
-				return
-			case err != nil:
-				yield(none, fmt.Errorf("ask the daemon: %w", err))
-				return
-			case line.Absent:
-				yield(none, &absentError{line.Error})
-				return
-			case line.Error != "" || line.Item == nil:
-				yield(none, fmt.Errorf("the daemon says: %s", line.Error))
+			item, err := decodeReply[T](dec)
+			if errors.Is(err, io.EOF) {
 				return
 			}
-			if !yield(*line.Item, nil) {
+			if !yield(item, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// decodeReply decodes the next element; io.EOF means that there is none.
+func decodeReply[T any](dec *json.Decoder) (T, error) {
+	var line reply[T]
+	err := dec.Decode(&line)
+	switch {
+	case errors.Is(err, io.EOF):
+		return *new(T), err
+	case err != nil:
+		return *new(T), fmt.Errorf("ask the daemon: %w", err)
+	case line.Absent:
+		return *new(T), &absentError{line.Error}
+	case line.Error != "" || line.Item == nil:
+		return *new(T), fmt.Errorf("the daemon says: %s", line.Error)
+	}
+	return *line.Item, nil
 }
 
 // absentError is what the daemon says of something that is not there.

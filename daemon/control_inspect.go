@@ -47,6 +47,7 @@ type parts struct {
 
 // serveInspect answers the commands that look.
 func (d *Daemon) serveInspect(mux *http.ServeMux) {
+	d.serveBucket(mux)
 	mux.HandleFunc("GET "+namesPath, func(w http.ResponseWriter, r *http.Request) {
 		stream(w, d.names(r.URL.Query().Get("prefix")))
 	})

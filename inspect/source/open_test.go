@@ -97,8 +97,20 @@ func (c *content) cacheDir(t testing.TB, dir string) {
 	must(t, store.Close())
 }
 
-// openMount mounts the filled bucket for real.
 func openMount(t testing.TB, c *content) inspect.Source {
+	t.Helper()
+	return source.NewMount(mount(t, c))
+}
+
+// openBucketOfMount asks a mount for its bucket.
+func openBucketOfMount(t testing.TB, c *content) inspect.Source {
+	t.Helper()
+	_, client := mount(t, c)
+	return source.NewBucket(client.Bucket())
+}
+
+// mount mounts the filled bucket for real.
+func mount(t testing.TB, c *content) (string, *daemon.Client) {
 	t.Helper()
 	config, _ := c.fill(t)
 	dir := t.TempDir()
@@ -121,5 +133,5 @@ func openMount(t testing.TB, c *content) inspect.Source {
 	})
 	client, err := daemon.Find(at)
 	must(t, err)
-	return source.NewMount(at, client)
+	return at, client
 }

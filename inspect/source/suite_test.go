@@ -20,6 +20,7 @@ func TestSources(t *testing.T) {
 	c := newContent(t)
 	for name, open := range map[string]func(testing.TB, *content) inspect.Source{
 		"layout": openLayout, "bucket": openBucket, "cache directory": openCacheDir, "mount": openMount,
+		"bucket of a mount": openBucketOfMount,
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := open(t, c)
