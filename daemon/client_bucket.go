@@ -165,4 +165,3 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 }
 
 func (b *wholeBody) Close() error { return b.res.Body.Close() }
-

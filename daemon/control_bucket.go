@@ -209,4 +209,3 @@ const (
 	bodyEnd   = "Layoutfs-End"
 	bodyWhole = "whole"
 )
-
