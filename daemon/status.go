@@ -73,6 +73,8 @@ func (d *Daemon) Status() Status {
 		Use:        d.config.use(),
 		Status:     d.engine.Status(),
 	}
+	// A list without entries is a list in JSON, too.
+	s.Uploading, s.Downloading = append([]sync.Transfer{}, s.Uploading...), append([]sync.Transfer{}, s.Downloading...)
 	s.Passthrough.On, s.Passthrough.Reason = d.mount.Passthrough()
 	return s
 }

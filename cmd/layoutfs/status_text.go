@@ -46,10 +46,11 @@ func printStatus(w io.Writer, s daemon.Status) error {
 	transfers(row, "uploading", s.Uploading)
 	transfers(row, "downloading", s.Downloading)
 	c := s.Counters
-	row("uploaded", countText(sync.Count{Blobs: int(c.UploadedBlobs), Bytes: c.UploadedBytes})+fmt.Sprintf(", %d names published", c.Published))
+	row("uploaded", countText(sync.Count{Blobs: int(c.UploadedBlobs), Bytes: c.UploadedBytes})+", "+english.Plural(int(c.Published), "name", "")+" published")
 	row("fetched", countText(sync.Count{Blobs: int(c.FetchedBlobs), Bytes: c.FetchedBytes}))
 	row("evicted", sizeText(c.Evicted))
-	row("requests", fmt.Sprintf("%d to the bucket, %d errors, %d blobs with wrong bytes", c.Requests, c.Errors, c.Mismatches))
+	row("requests", fmt.Sprintf("%d to the bucket, %s, %s with wrong bytes",
+		c.Requests, english.Plural(int(c.Errors), "error", ""), english.Plural(int(c.Mismatches), "blob", "")))
 	row("last error", lastError(s.LastError))
 	row("passthrough", passthroughText(s.Passthrough))
 	row("cache", cacheText(s.Cache))
