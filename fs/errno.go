@@ -47,15 +47,19 @@ type localPath string
 
 func (p localPath) what() string { return string(p) }
 
-// fail turns the error of an operation into the client's errno. EIO says nothing of the cause, so
-// that is logged, once, here.
+// fail turns the error of an operation into the client's errno. EIO says nothing of the cause, and EPERM
+// not what the bucket or a flag would have to allow, so those are logged, once, here.
 func (t *tree) fail(ctx context.Context, op string, on named, err error) syscall.Errno {
 	if err == nil {
 		return 0
 	}
 	errno := errnoOf(ctx, err)
-	if errno == syscall.EIO {
+	var local syscall.Errno
+	switch {
+	case errno == syscall.EIO:
 		t.log.Error("a client is told of an input/output error", "op", op, "path", on.what(), "err", err)
+	case errno == syscall.EPERM && !errors.As(err, &local):
+		t.log.Warn("a client is told that an operation is not permitted", "op", op, "path", on.what(), "err", err)
 	}
 	return errno
 }
