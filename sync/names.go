@@ -97,7 +97,10 @@ func (e *Engine) Delete(ctx context.Context, scope string) error {
 	if !e.o.AllowDelete || scope == "" {
 		return fmt.Errorf("delete name %q: %w: mount with --allow-delete to delete names", scope, errNotPermitted)
 	}
-	return e.deleteName(ctx, scope)
+	if err := e.deleteName(ctx, scope); err != nil {
+		return e.refuse(err)
+	}
+	return nil
 }
 
 // deleteName deletes a name, and what waits to be published under it.

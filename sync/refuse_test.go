@@ -9,7 +9,7 @@ import (
 // TestStatusSaysWhyAClientFailed holds that what a client gets as a mere input/output error can be looked up.
 func TestStatusSaysWhyAClientFailed(t *testing.T) {
 	b := newMemBucket()
-	h := newHost(t, b, nil)
+	h := newHost(t, b, func(o *Options) { o.AllowDelete = true })
 	c := newCache(t, random(100, 1))
 	wantLast := func(err error, reason string) {
 		t.Helper()
@@ -28,10 +28,11 @@ func TestStatusSaysWhyAClientFailed(t *testing.T) {
 	wantLast(err, lost.String()+" is neither in the bucket nor here")
 
 	b.failing(func(_ context.Context, verb, _ string) error {
-		if verb == "putname" {
+		if verb == "putname" || verb == "deletename" {
 			return errDown
 		}
 		return nil
 	})
 	wantLast(h.export("app", latest, c), `publish name "app": `+errDown.Error())
+	wantLast(h.Delete(t.Context(), "app"), `delete name "app": `+errDown.Error())
 }
