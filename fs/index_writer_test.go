@@ -87,6 +87,14 @@ func TestIndexIsAppendedTo(t *testing.T) {
 	r := testMount(t)
 	mustShell(t, `printf '\n' >> "$1"`, r.path("index.json"))
 	r.wantPublished(t, publication{"", emptyIndex, emptyIndex + "\n"})
+	f := openFile(t, r.path("index.json"), os.O_WRONLY|os.O_TRUNC|os.O_APPEND)
+	half := len(emptyIndex) / 2
+	_, err := f.WriteString(emptyIndex[:half])
+	must(t, err)
+	wantContent(t, r.path("index.json"), []byte(emptyIndex+"\n")) // Linux takes that for the length of the file now
+	_, err = f.WriteString(emptyIndex[half:] + "\n")
+	must(t, err)
+	wantErrno(t, "close of what was appended in parts", f.Close(), 0)
 	said, err := shell(`echo more >> "$1"`, r.path("index.json"))
 	if got, readErr := os.ReadFile(r.path("index.json")); readErr != nil || string(got) != emptyIndex+"\n" {
 		t.Errorf("appending nonsense (%s, %v) left %q, %v", said, err, got, readErr)
