@@ -39,6 +39,10 @@ func runAll(m *testing.M) (int, error) {
 	if dir := os.Getenv("LAYOUTFS_TOOLS"); dir != "" {
 		tools = dir
 	}
+	// Else each command waits a second at its end for reports of the race detector.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=10"); err != nil {
+		return 1, err
+	}
 	defer shared.stop()
 	return m.Run(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
 // What a cache export may be asked for.
@@ -29,15 +30,14 @@ func TestBothDirections(t *testing.T) {
 		for shape, attrs := range shapes {
 			for _, compression := range compressions {
 				t.Run(shape+"/"+compression, func(t *testing.T) {
-					testBothDirections(t, s, b, attrs+",force-compression=true,compression="+compression)
+					testBothDirections(t, s, s.config(t), b, attrs+",force-compression=true,compression="+compression)
 				})
 			}
 		}
 	})
 }
 
-func testBothDirections(t *testing.T, s *server, b *builder, attrs string) {
-	c := s.config(t)
+func testBothDirections(t *testing.T, s *server, c bucket.Config, b *builder, attrs string) {
 	dir, plain := newContext(t), t.TempDir()
 	b.t = t
 	host := newHost(t, c)

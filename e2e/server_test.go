@@ -249,6 +249,7 @@ func csv(c bucket.Config, more ...string) string {
 	fields := []string{
 		"region=" + c.Region, "bucket=" + c.Bucket, "endpoint_url=" + c.EndpointURL, "use_path_style=true",
 		"access_key_id=" + c.AccessKeyID, "secret_access_key=" + c.SecretAccessKey,
+		"prefix=" + c.Prefix,
 	}
 	return strings.Join(append(fields, more...), ",")
 }

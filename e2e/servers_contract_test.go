@@ -28,6 +28,9 @@ func TestContract(t *testing.T) {
 func TestBothDirectionsElsewhere(t *testing.T) {
 	b := newBuilder(t)
 	for _, k := range moreServers {
-		t.Run(k.name, func(t *testing.T) { testBothDirections(t, k.start(t), b, shapes["image"]) })
+		t.Run(k.name, func(t *testing.T) {
+			s := k.start(t)
+			testBothDirections(t, s, s.config(t), b, shapes["image"])
+		})
 	}
 }
