@@ -42,7 +42,7 @@ func withProgress(c *cli.Context, mountpoint string, do func(context.Context) er
 	return err
 }
 
-// showUploads shows what is staged until ctx ends.
+// showUploads shows what is staged until ctx ends; nothing, if nothing is.
 func showUploads(ctx context.Context, w io.Writer, mountpoint string) {
 	if !pause(ctx, quietFor) {
 		return
@@ -60,7 +60,9 @@ func showUploads(ctx context.Context, w io.Writer, mountpoint string) {
 		if err != nil {
 			return // it has ended, which is what was asked for
 		}
-		fmt.Fprintf(w, "layoutfs: waiting for uploads: %s%s\n", countText(s.Staged), pendingText(s.Pending))
+		if s.Staged.Blobs > 0 || s.Pending > 0 {
+			fmt.Fprintf(w, "layoutfs: waiting for uploads: %s%s\n", countText(s.Staged), pendingText(s.Pending))
+		}
 		if !pause(ctx, lineEvery) {
 			return
 		}
@@ -68,11 +70,8 @@ func showUploads(ctx context.Context, w io.Writer, mountpoint string) {
 }
 
 func showBar(ctx context.Context, w io.Writer, client *daemon.Client) {
-	bars := mpb.NewWithContext(ctx, mpb.WithOutput(w))
-	bar := bars.AddBar(0,
-		mpb.PrependDecorators(decor.Name("uploading "), decor.CountersKibiByte("% .1f of % .1f")),
-		mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f")),
-	)
+	var bars *mpb.Progress
+	var bar *mpb.Bar
 	var most int64 // that was staged at any time: more may come while we wait
 	for {
 		s, err := client.Status(ctx)
@@ -80,15 +79,30 @@ func showBar(ctx context.Context, w io.Writer, client *daemon.Client) {
 			break
 		}
 		left := toUpload(s)
+		if bar == nil && left > 0 {
+			bars = mpb.NewWithContext(ctx, mpb.WithOutput(w))
+			bar = newBar(bars)
+		}
 		most = max(most, left)
-		bar.SetTotal(most, false)
-		bar.SetCurrent(most - left)
+		if bar != nil {
+			bar.SetTotal(most, false)
+			bar.SetCurrent(most - left)
+		}
 		if !pause(ctx, barEvery) {
 			break
 		}
 	}
-	bar.Abort(false)
-	bars.Wait()
+	if bar != nil {
+		bar.Abort(false)
+		bars.Wait()
+	}
+}
+
+func newBar(bars *mpb.Progress) *mpb.Bar {
+	return bars.AddBar(0,
+		mpb.PrependDecorators(decor.Name("uploading "), decor.CountersKibiByte("% .1f of % .1f")),
+		mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f")),
+	)
 }
 
 // toUpload is how many bytes are staged, less what of them is on its way.
