@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 
 	"github.com/layoutfs/layoutfs/embedded"
 )
@@ -23,10 +22,6 @@ func TestMain(m *testing.M) {
 // TestCommandLine runs the scripts of testdata: what the command line promises, on real mounts, with a real
 // S3 server.
 func TestCommandLine(t *testing.T) {
-	// Daemons that their parents have left come to us: so we find them.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		t.Fatal(err)
-	}
 	program, err := exec.LookPath("layoutfs")
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,10 @@ func stateOf(ts *testscript.TestScript) *state { return ts.Value(stateKey{}).(*s
 
 // setUp gives each script a runtime directory of its own, and no AWS account.
 func setUp(e *testscript.Env) error {
+	// Daemons that their parents have left come to us: so we find them.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return err
+	}
 	if err := os.Chmod(filepath.Dir(e.WorkDir), 0o711); err != nil { // one script is another user's
 		return err
 	}
