@@ -55,6 +55,7 @@ const (
 	opDropUpload  = "drop-upload"
 	opPutPin      = "put-pin"
 	opDeletePin   = "delete-pin"
+	opDropLocal   = "drop-local" // the local copy; the bucket is left alone
 )
 
 // maxBucketRequest bounds a request, in bytes: the body of a name is the longest.
@@ -87,6 +88,9 @@ func (d *Daemon) serveBucket(mux *http.ServeMux) {
 func (d *Daemon) bucketCall(ctx context.Context, w http.ResponseWriter, in bucketRequest) {
 	c := d.parts.bucket
 	switch {
+	case in.Op == opDropLocal:
+		stream(w, one(struct{}{}, d.parts.disk.Remove(in.Digest)))
+		return
 	case d.config.Offline:
 		stream(w, one(struct{}{}, fmt.Errorf("%w: the mount is offline", bucket.ErrUnreachable)))
 		return

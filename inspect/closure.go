@@ -23,6 +23,9 @@ const (
 	maxClosure   = 1_000_000
 )
 
+// ErrMismatch says that a blob's bytes do not have the digest that it is kept under.
+var ErrMismatch = errors.New("its bytes are not what its digest says")
+
 // ReadBlob reads a manifest or config whole, and makes sure that it is what its digest says.
 func ReadBlob(ctx context.Context, src Source, d ocispec.Descriptor) ([]byte, error) {
 	if err := d.Digest.Validate(); err != nil {
@@ -39,7 +42,7 @@ func ReadBlob(ctx context.Context, src Source, d ocispec.Descriptor) ([]byte, er
 	case len(b) > maxDocument:
 		return nil, fmt.Errorf("read blob %s: more than %d bytes are too many for a manifest or config", d.Digest, maxDocument)
 	case d.Digest.Algorithm().FromBytes(b) != d.Digest:
-		return nil, fmt.Errorf("read blob %s: its %d bytes have the digest %s", d.Digest, len(b), d.Digest.Algorithm().FromBytes(b))
+		return nil, fmt.Errorf("read blob %s: %w: they have the digest %s", d.Digest, ErrMismatch, d.Digest.Algorithm().FromBytes(b))
 	}
 	return b, nil
 }

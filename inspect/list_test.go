@@ -82,7 +82,7 @@ func TestListTellsWhatIsBroken(t *testing.T) {
 		t.Errorf("blob: %+v", s)
 	}
 	for name, says := range map[string]string{
-		"gone": "no such file", "damaged": `digest "x"`, "changed": "have the digest",
+		"gone": "no such file", "damaged": `digest "x"`, "changed": "its bytes are not what its digest says",
 	} {
 		if s := all[name]; !strings.Contains(s.Broken, says) {
 			t.Errorf("%s: %q does not say %q", name, s.Broken, says)

@@ -12,5 +12,6 @@ const (
 func cacheCommands() []*cli.Command {
 	return []*cli.Command{
 		lsCommand(), treeCommand(), inspectCommand(), duCommand(), filesCommand(), catCommand(), diffCommand(), whyCommand(),
+		verifyCommand(),
 	}
 }

@@ -37,8 +37,26 @@ const (
 	groupOutput = "OUTPUT:"
 )
 
-// openSource opens what the flags name.
+// where is a place with a cache, and what can be done there besides looking.
+type where struct {
+	source inspect.Source
+	mount  *daemon.Client // a running mount, or nil
+	at     string         // its mountpoint
+	bucket *bucket.Client // a bucket without a mount, or nil
+	dir    string         // a cache directory, or empty
+}
+
+// openSource opens what the flags name, to look at it.
 func openSource(c *cli.Context) (inspect.Source, error) {
+	w, err := openWhere(c)
+	if err != nil {
+		return nil, err
+	}
+	return w.source, nil
+}
+
+// openWhere opens what the flags name.
+func openWhere(c *cli.Context) (*where, error) {
 	layout, s3, dir := c.String("layout"), c.String("s3"), c.String("cache-dir")
 	if n := len(slices.DeleteFunc([]string{layout, s3, dir}, func(s string) bool { return s == "" })); n > 1 {
 		return nil, usagef("--layout, --s3 and --cache-dir exclude each other")
@@ -47,31 +65,42 @@ func openSource(c *cli.Context) (inspect.Source, error) {
 	case layout != "":
 		return openLayout(layout)
 	case s3 != "":
-		client, err := openBucket(c, s3)
-		if err != nil {
-			return nil, err
-		}
-		return source.NewBucket(client), nil
+		return whereBucket(c, s3)
 	case dir != "":
 		return openCacheDir(c, dir)
 	}
 	return openDefault(c)
 }
 
+func whereBucket(c *cli.Context, csv string) (*where, error) {
+	client, err := openBucket(c, csv)
+	if err != nil {
+		return nil, err
+	}
+	return &where{source: source.NewBucket(client), bucket: client}, nil
+}
+
+func whereMount(at string, client *daemon.Client) *where {
+	return &where{source: source.NewMount(at, client), mount: client, at: at}
+}
+
 // openLayout opens a mount, if that is what the folder is, or a layout.
-func openLayout(dir string) (inspect.Source, error) {
+func openLayout(dir string) (*where, error) {
 	at, err := daemon.Resolve(dir)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	if client, err := daemon.Find(at); err == nil {
-		return source.NewMount(at, client), nil
+		return whereMount(at, client), nil
 	}
 	l, err := source.OpenLayout(at)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is neither a mountpoint of this user nor a folder with an OCI image layout: it has no index.json", dir)
 	}
-	return l, err
+	if err != nil {
+		return nil, err
+	}
+	return &where{source: l}, nil
 }
 
 // openBucket opens a bucket and makes sure that it answers.
@@ -87,7 +116,7 @@ func openBucket(c *cli.Context, csv string) (*bucket.Client, error) {
 	return client, client.Check(c.Context)
 }
 
-func openCacheDir(c *cli.Context, dir string) (inspect.Source, error) {
+func openCacheDir(c *cli.Context, dir string) (*where, error) {
 	src, err := source.OpenCacheDir(c.Context, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -95,11 +124,11 @@ func openCacheDir(c *cli.Context, dir string) (inspect.Source, error) {
 	if src.Notice() != "" {
 		fmt.Fprintln(c.App.ErrWriter, "layoutfs: "+src.Notice())
 	}
-	return src, nil
+	return &where{source: src, dir: dir}, nil
 }
 
 // openDefault opens the only mount, or else the bucket of the environment.
-func openDefault(c *cli.Context) (inspect.Source, error) {
+func openDefault(c *cli.Context) (*where, error) {
 	clients, err := daemon.FindAll()
 	if err != nil {
 		return nil, err
@@ -111,7 +140,7 @@ func openDefault(c *cli.Context) (inspect.Source, error) {
 	csv := os.Getenv(envName("s3"))
 	switch {
 	case len(statuses) == 1:
-		return source.NewMount(statuses[0].Mountpoint, clients[0]), nil
+		return whereMount(statuses[0].Mountpoint, clients[0]), nil
 	case len(statuses) > 1:
 		var all []string
 		for _, s := range statuses {
@@ -120,11 +149,7 @@ func openDefault(c *cli.Context) (inspect.Source, error) {
 		slices.Sort(all)
 		return nil, usagef("which mount? Give --layout with one of %s", strings.Join(all, ", "))
 	case csv != "":
-		client, err := openBucket(c, csv)
-		if err != nil {
-			return nil, err
-		}
-		return source.NewBucket(client), nil
+		return whereBucket(c, csv)
 	}
 	return nil, usagef("where is the cache? Nothing is mounted by this user: give --layout DIR, --s3 CSV or --cache-dir DIR")
 }

@@ -39,7 +39,7 @@ func (l *Layer) Compression(ctx context.Context) (Compression, error) {
 	if err = errors.Join(err, r.Close()); err != nil {
 		return "", l.failed(err)
 	}
-	return sniff(b), nil
+	return Sniff(b), nil
 }
 
 // Entry is a file in a layer, or a mark that takes one of the layers below away.

@@ -31,8 +31,8 @@ var (
 	skippableMagic = []byte{0x2a, 0x4d, 0x18}
 )
 
-// sniff tells a compression from the first bytes.
-func sniff(b []byte) Compression {
+// Sniff tells a compression from the first bytes.
+func Sniff(b []byte) Compression {
 	switch {
 	case bytes.HasPrefix(b, gzipMagic):
 		return Gzip
@@ -54,7 +54,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	switch sniff(head) {
+	switch Sniff(head) {
 	case Gzip:
 		return gzip.NewReader(b)
 	case Zstd:
@@ -84,7 +84,7 @@ func (l *Layer) archive(ctx context.Context) (*archive, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, blob.Close())
 	}
-	if sniff(head) == Uncompressed {
+	if Sniff(head) == Uncompressed {
 		s := &leaper{ctx: ctx, l: l, blob: blob, r: b}
 		return &archive{s, s.close}, nil
 	}
