@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,7 +30,7 @@ type plainS3 struct {
 func newPlainS3(t testing.TB, c bucket.Config) *plainS3 { return &plainS3{t: t, c: c} }
 
 // request makes a request, signed with version 4 of AWS's scheme, and returns the body of an answer of 2xx.
-func (p *plainS3) request(method, key string, query url.Values) ([]byte, http.Header, error) {
+func (p *plainS3) request(method, key string, query url.Values, body ...byte) ([]byte, http.Header, error) {
 	u, err := url.Parse(p.c.EndpointURL)
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +38,7 @@ func (p *plainS3) request(method, key string, query url.Values) ([]byte, http.He
 	u.Path = "/" + p.c.Bucket + "/" + key
 	u.RawPath = strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(u.Path), "%2F", "/"), "+", "%20")
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
-	r, err := http.NewRequestWithContext(p.t.Context(), method, u.String(), nil)
+	r, err := http.NewRequestWithContext(p.t.Context(), method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,9 +83,9 @@ func mac(key []byte, data string) []byte {
 }
 
 // do is a request that must succeed.
-func (p *plainS3) do(method, key string, query url.Values) ([]byte, http.Header) {
+func (p *plainS3) do(method, key string, query url.Values, body ...byte) ([]byte, http.Header) {
 	p.t.Helper()
-	b, header, err := p.request(method, key, query)
+	b, header, err := p.request(method, key, query, body...)
 	must(p.t, err)
 	return b, header
 }
@@ -133,6 +134,12 @@ func (p *plainS3) blob(d digest.Digest) []byte {
 	p.t.Helper()
 	b, _ := p.do(http.MethodGet, p.c.Prefix+p.c.BlobsPrefix+d.String(), nil)
 	return b
+}
+
+// put writes a blob.
+func (p *plainS3) put(b []byte) {
+	p.t.Helper()
+	p.do(http.MethodPut, p.c.Prefix+p.c.BlobsPrefix+digest.FromBytes(b).String(), nil, b...)
 }
 
 // remove deletes a blob, as a lifecycle rule does.
