@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,14 +25,18 @@ var (
 
 // TestBothDirections exports one build both ways in one solve: to the mount, and with BuildKit's own
 // type=s3. Each is then imported the other way by a builder that knows nothing, on a host with an empty
-// disk: every step CACHED and the same files. And the two name objects say the same.
+// disk: every step CACHED and the same files. And the two name objects say the same. What a server is does
+// not depend on shape and compression, so the whole matrix is done on one, and a diagonal of it on the others.
 func TestBothDirections(t *testing.T) {
 	onEachServer(t, func(t *testing.T, s *server) {
 		b := newBuilder(t)
-		for shape, attrs := range shapes {
-			for _, compression := range compressions {
+		for i, shape := range slices.Sorted(maps.Keys(shapes)) {
+			for j, compression := range compressions {
+				if s != anyServer(t) && i != j {
+					continue
+				}
 				t.Run(shape+"/"+compression, func(t *testing.T) {
-					testBothDirections(t, s, s.config(t), b, attrs+",force-compression=true,compression="+compression)
+					testBothDirections(t, s, s.config(t), b, shapes[shape]+",force-compression=true,compression="+compression)
 				})
 			}
 		}
