@@ -62,13 +62,24 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 	if !d.shows(ctx, dg) {
 		return nil, syscall.ENOENT
 	}
-	second := d.t.turns.isSecond(ctx, dg)
-	inode = child(ctx, d, name, syscall.S_IFREG,
-		func(n *file) bool { return !second && n.shows(dg) },
-		func() *file { return newBlob(d.t, d, dg, size, second) })
+	n := d.blob(ctx, dg, size)
 	out.SetAttrTimeout(blobTTL)
-	inode.Operations().(*file).fillBlob(&out.Attr)
-	return inode, 0
+	n.fillBlob(&out.Attr)
+	return n.EmbeddedInode(), 0
+}
+
+// blob returns the node of a blob: the one that is known, unless a writer needs one of his own.
+func (d *algorithmDir) blob(ctx context.Context, dg digest.Digest, size int64) *file {
+	name := dg.Encoded()
+	second := d.t.turns.isSecond(ctx, dg)
+	if known := d.GetChild(name); known != nil && !second {
+		if n, ok := known.Operations().(*file); ok && n.shows(dg) {
+			return n
+		}
+	}
+	n := newBlob(d.t, d, dg, size, second)
+	d.NewInode(ctx, n, d.t.inos.of(d, name, syscall.S_IFREG))
+	return n
 }
 
 // Mkdir refuses: this is for blobs and files that become such.

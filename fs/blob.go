@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"syscall"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -42,7 +43,7 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 		return n.openRewriter(ctx, flags)
 	case cutsUnwritten(flags):
 		return nil, 0, syscall.EPERM
-	case !n.isForReaders():
+	case !n.isForReaders(ctx):
 		n.t.turns.end(ctx, n.digestNow()) // of a thread that was killed, and whose number is used again
 		return nil, 0, syscall.ESTALE
 	}
@@ -54,10 +55,32 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 	return h, n.admitReader(ctx, h), 0
 }
 
+// patience is how long the end of a handle is waited for that was closed: Linux tells of it right after
+// close(2) has returned.
+const patience = 100 * time.Millisecond
+
+// awaitWriters waits for those who closed their handles, and not for those who keep them.
+func (n *file) awaitWriters(ctx context.Context) {
+	n.mu.Lock()
+	writers, left := n.writers, n.left
+	n.mu.Unlock()
+	if writers == 0 {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-left:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // isForReaders says whether a blob may be read through this node. One that is still open for writing has
 // pages in the kernel that a writer may change, so it is not: ESTALE makes Linux look the name up again, and
 // find a new node.
-func (n *file) isForReaders() bool {
+func (n *file) isForReaders(ctx context.Context) bool {
+	n.awaitWriters(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.superseded = n.superseded || n.writers > 0

@@ -110,16 +110,22 @@ func (n *file) handOver(ctx context.Context, d digest.Digest) error {
 func (n *file) endWriter() {
 	n.t.moves.Lock()
 	defer n.t.moves.Unlock()
-	n.mu.Lock()
-	n.writers--
-	left := n.writers
-	n.mu.Unlock()
-	if left > 0 || n.at.gone != nil || n.draft.gate.now() != open {
+	if n.countOut() > 0 || n.at.gone != nil || n.draft.gate.now() != open {
 		return
 	}
 	if _, ok := n.at.in.target(n.at.name); ok {
 		n.t.remove(&n.at)
 	}
+}
+
+// countOut counts a writer out, and returns how many are left.
+func (n *file) countOut() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.writers--; n.writers == 0 {
+		close(n.left)
+	}
+	return n.writers
 }
 
 // remove removes scratch from local disk, if it is there. Call it with moves held exclusively.

@@ -25,6 +25,7 @@ type file struct {
 	digest     digest.Digest // of a blob, or what is being made one
 	size       int64         // of a blob, in bytes
 	writers    int           // handles open for writing scratch
+	left       chan struct{} // closed when there are none any more
 	modes      modes
 	unverified bool // the kernel may have pages of a blob that was incomplete
 	superseded bool // the next lookup of its name is to find another node; this one is not opened any more

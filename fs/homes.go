@@ -3,7 +3,6 @@ package fs
 import (
 	"context"
 	"sync"
-	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 )
@@ -39,7 +38,7 @@ func (x *homes) of(in folder, name string) fusefs.InodeEmbedder {
 }
 
 // inode returns the node of a name for go-fuse, after making it if there is none. tree.moves is held.
-func (x *homes) inode(ctx context.Context, in folder, name string, mode uint32, create func() fusefs.InodeEmbedder) *fusefs.Inode {
+func (x *homes) inode(ctx context.Context, in folder, name string, attr fusefs.StableAttr, create func() fusefs.InodeEmbedder) *fusefs.Inode {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	h := homeOf(in, name)
@@ -48,15 +47,15 @@ func (x *homes) inode(ctx context.Context, in folder, name string, mode uint32, 
 		n = create()
 		x.at[h] = n
 	}
-	return in.EmbeddedInode().NewInode(ctx, n, fusefs.StableAttr{Mode: mode & syscall.S_IFMT})
+	return in.EmbeddedInode().NewInode(ctx, n, attr)
 }
 
 // put makes n the node of a name where there was nothing. tree.moves is held.
-func (x *homes) put(ctx context.Context, in folder, name string, mode uint32, n fusefs.InodeEmbedder) *fusefs.Inode {
+func (x *homes) put(ctx context.Context, in folder, name string, attr fusefs.StableAttr, n fusefs.InodeEmbedder) *fusefs.Inode {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.at[homeOf(in, name)] = n
-	return in.EmbeddedInode().NewInode(ctx, n, fusefs.StableAttr{Mode: mode & syscall.S_IFMT})
+	return in.EmbeddedInode().NewInode(ctx, n, attr)
 }
 
 // leave notes that nothing is at a place any more. tree.moves is held.

@@ -34,6 +34,9 @@ func newScratchHandle(n *file, f *os.File, flags uint32) *scratchHandle {
 	defer n.mu.Unlock()
 	n.modes.others++
 	if h.writes {
+		if n.writers == 0 {
+			n.left = make(chan struct{})
+		}
 		n.writers++
 	}
 	return h

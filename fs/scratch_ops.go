@@ -66,7 +66,7 @@ func (t *tree) found(ctx context.Context, in folder, name string, st *syscall.St
 	default:
 		return nil, syscall.ENOENT
 	}
-	return t.homes.inode(ctx, in, name, st.Mode, create), 0
+	return t.homes.inode(ctx, in, name, t.inos.of(in, name, st.Mode), create), 0
 }
 
 // Create makes a scratch file, and opens it.
@@ -83,7 +83,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 			return errors.Join(err, f.Close())
 		}
 		h = newScratchHandle(n, f, flags)
-		inode = d.t.homes.put(ctx, d.self, name, syscall.S_IFREG, n)
+		inode = d.t.homes.put(ctx, d.self, name, d.t.inos.of(d.self, name, syscall.S_IFREG), n)
 		return nil
 	})
 	if err != nil {

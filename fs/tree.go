@@ -48,6 +48,7 @@ type tree struct {
 	// place, and is held over calls to the local disk at most.
 	moves sync.RWMutex
 	homes homes
+	inos  inos
 }
 
 func newTree(ctx context.Context, o Options) (*tree, error) {
