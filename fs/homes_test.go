@@ -40,7 +40,7 @@ func TestFileIsTheSameWhereverItIsMoved(t *testing.T) {
 	r := testMount(t)
 	dst := r.path("dst")
 	defer looking(dst)()
-	for i := range 200 {
+	for i := range 120 {
 		content := fmt.Append(nil, i, " is the content of a file")
 		d := digest.FromBytes(content)
 		put(t, dst, []byte("what is replaced"))

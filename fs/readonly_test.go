@@ -29,6 +29,20 @@ func TestReadOnlyMount(t *testing.T) {
 	wantContent(t, r.path("file"), []byte("scratch"))
 	wantNames(t, r.path("blobs", "sha256"), d.Encoded())
 
+	for name, do := range r.changes("blobs/sha256/" + d.Encoded()) {
+		wantErrno(t, name, do(), syscall.EROFS)
+	}
+	if r.blobs.commits.Load() > 0 || len(r.names.publications()) > 0 {
+		t.Error("a client of a read-only mount reached the bucket")
+	}
+	// What is there can be locked.
+	if out, err := exec.Command("flock", "-n", "-s", r.path("index.json"), "true").CombinedOutput(); err != nil {
+		t.Errorf("flock: %v: %s", err, out)
+	}
+}
+
+// changes are all ways to change something: the blob, index.json, a name app, scratch that is there.
+func (r *rig) changes(blob string) map[string]func() error {
 	open := func(path string, flags int) func() error {
 		return func() error {
 			fd, err := unix.Open(r.path(path), flags, 0o644)
@@ -38,8 +52,7 @@ func TestReadOnlyMount(t *testing.T) {
 			return err
 		}
 	}
-	blob := "blobs/sha256/" + d.Encoded()
-	for name, do := range map[string]func() error{
+	return map[string]func() error{
 		"create":                open("new", unix.O_CREAT|unix.O_WRONLY),
 		"create a blob":         open("blobs/sha256/new", unix.O_CREAT|unix.O_WRONLY),
 		"create a lock":         open("index.json.lock", unix.O_CREAT|unix.O_RDONLY),
@@ -67,14 +80,5 @@ func TestReadOnlyMount(t *testing.T) {
 		"link":                  func() error { return os.Link(r.path("file"), r.path("link")) },
 		"mknod":                 func() error { return unix.Mknod(r.path("node"), unix.S_IFREG|0o644, 0) },
 		"setxattr":              func() error { return unix.Setxattr(r.path("file"), "user.x", []byte("x"), 0) },
-	} {
-		wantErrno(t, name, do(), syscall.EROFS)
-	}
-	if r.blobs.commits.Load() > 0 || len(r.names.publications()) > 0 {
-		t.Error("a client of a read-only mount reached the bucket")
-	}
-	// What is there can be locked.
-	if out, err := exec.Command("flock", "-n", "-s", r.path("index.json"), "true").CombinedOutput(); err != nil {
-		t.Errorf("flock: %v: %s", err, out)
 	}
 }
