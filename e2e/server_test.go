@@ -54,10 +54,11 @@ func anyServer(t testing.TB) *server { return servers[0].start(t) }
 
 // process is a program in the background that ends with the tests.
 type process struct {
-	cmd   *exec.Cmd
-	dir   string
-	done  chan struct{}
-	needs []*process // stopped after it, from the last to the first
+	cmd    *exec.Cmd
+	dir    string
+	done   chan struct{}
+	ending syscall.Signal
+	needs  []*process // stopped after it, from the last to the first
 }
 
 // startProcess runs a program with a folder of its own; its output goes to the file log there.
@@ -67,7 +68,7 @@ func startProcess(dir string, env []string, name string, args ...string) (*proce
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{cmd: exec.Command(name, args...), dir: dir, done: make(chan struct{})}
+	p := &process{cmd: exec.Command(name, args...), dir: dir, done: make(chan struct{}), ending: syscall.SIGTERM}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -88,7 +89,7 @@ func (p *process) log() string {
 
 // stop ends the program gently, and after a while not.
 func (p *process) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(p.ending)
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):
@@ -149,10 +150,14 @@ func (p *pool) get(t testing.TB, name string, start func(t testing.TB, dir strin
 }
 
 func (p *pool) stop() {
+	var all sync.WaitGroup
 	for _, proc := range p.processes {
-		proc.stop()
-		_ = os.RemoveAll(proc.dir)
+		all.Go(func() {
+			proc.stop()
+			_ = os.RemoveAll(proc.dir)
+		})
 	}
+	all.Wait()
 }
 
 // startEmbedded serves with layoutfs itself: versitygw on a folder.

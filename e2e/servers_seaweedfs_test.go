@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -35,6 +36,7 @@ func startSeaweedFS(t testing.TB, dir string) (*server, *process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	p.ending = syscall.SIGKILL // gently it takes 15 s, for data that nobody needs
 	return s, p, p.awaitUp(func() bool { return answers(s.endpoint + "/healthz") })
 }
 
