@@ -87,10 +87,10 @@ func TestTimesAreKeptOfABoundedNumberOfBlobs(t *testing.T) {
 	if len(x.of) != maxDated {
 		t.Errorf("%d are kept", len(x.of))
 	}
-	if at := x.tell(first); at.mod != blobTime {
+	if at := x.tell(first); !at.mod.Equal(blobTime) {
 		t.Errorf("the oldest is still from %v", at.mod)
 	}
-	if at := x.tell(second); at.mod == blobTime {
+	if at := x.tell(second); at.mod.Equal(blobTime) {
 		t.Error("the second is forgotten")
 	}
 }
@@ -121,7 +121,9 @@ func TestBlobHasOneName(t *testing.T) {
 	r, d, content := existing(t, 10_000)
 	put(t, r.path("scratch"), content)
 	for _, tc := range []struct{ from, to string }{
-		{r.blob(d), r.path("link")}, {r.path("scratch"), r.path("link")}, {r.path("scratch"), r.blob(digest.FromString("other"))},
+		{r.blob(d), r.path("link")},
+		{r.path("scratch"), r.path("link")},
+		{r.path("scratch"), r.blob(digest.FromString("other"))},
 		{r.path("index.json"), r.path("link")},
 	} {
 		wantErrno(t, "link "+tc.from, os.Link(tc.from, tc.to), syscall.EPERM)

@@ -284,9 +284,10 @@ func (c *client) listAt(dir string) {
 	for _, e := range entries {
 		p := filepath.Join(dir, e.Name())
 		others := isBlobPath(p) && !slices.Contains(c.paths, p)
-		if !others && !(dir == "." && slices.Contains(layoutFiles, e.Name())) {
-			got = append(got, e.Name())
+		if others || dir == "." && slices.Contains(layoutFiles, e.Name()) {
+			continue
 		}
+		got = append(got, e.Name())
 	}
 	c.same("listing of "+dir, strings.Join(got, " "), strings.Join(c.model.list(dir), " "))
 }

@@ -200,7 +200,7 @@ func TestIngestDirectoryIsRemovedAsInAPlainFolder(t *testing.T) {
 
 func TestFsverityProbeIsAnswered(t *testing.T) {
 	r := testMount(t)
-	dir, err := os.MkdirTemp(r.mnt, ".fsverity-check-*")
+	dir, err := os.MkdirTemp(r.mnt, ".fsverity-check-*") //nolint:usetesting // as containerd does it, in the mount
 	must(t, err)
 	f, err := os.Create(filepath.Join(dir, "supported"))
 	must(t, err)

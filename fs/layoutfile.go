@@ -51,7 +51,9 @@ func (n *marker) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrO
 func (n *marker) Setattr(ctx context.Context, f fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if size, ok := in.GetSize(); ok {
 		if w, ok := f.(*markerWriter); ok {
-			w.truncate(int64(size))
+			if errno := w.truncate(int64(size)); errno != 0 {
+				return errno
+			}
 		} else if size != uint64(len(layoutContent)) {
 			return syscall.EPERM
 		}
@@ -67,7 +69,7 @@ func (n *marker) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if writing(flags) {
 		w := &markerWriter{text: text{bytes: []byte(layoutContent), owned: true}}
 		if flags&syscall.O_TRUNC != 0 {
-			w.truncate(0)
+			w.text = text{owned: true}
 		}
 		return w, fuse.FOPEN_DIRECT_IO, 0
 	}

@@ -42,6 +42,7 @@ func TestLayoutFileIsOpenedWithoutBeingWritten(t *testing.T) {
 	}
 	mustShell(t, `touch "$1" && chmod 600 "$1"`, path)
 	f := openFile(t, path, os.O_RDWR)
+	wantErrno(t, "truncate beyond the bound", f.Truncate(maxDocument+1), syscall.EFBIG)
 	must(t, f.Truncate(0))
 	_, err := f.WriteString(layoutContent)
 	must(t, err)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -67,9 +68,7 @@ func mapForOthers(path string, writes bool) error {
 		var answer said
 		copy(mem[what.Off:], what.Set)
 		if what.Sync {
-			if err := unix.Msync(mem, unix.MS_SYNC); err != nil {
-				answer.Errno = err.(unix.Errno)
-			}
+			_ = errors.As(unix.Msync(mem, unix.MS_SYNC), &answer.Errno)
 		}
 		answer.Digest = digest.FromBytes(mem)
 		if err := says.Encode(answer); err != nil {

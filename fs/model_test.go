@@ -144,8 +144,7 @@ func (m *model) write(p string, content []byte) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	f.truncate(0)
-	f.writeAt(content, 0)
+	_, _ = f.truncate(0), f.writeAt(content, 0) // it is no blob
 	return m.close(f)
 }
 

@@ -20,7 +20,7 @@ const nobody = 65534
 // publicDir is a folder that all users can reach, owned by uid.
 func publicDir(t *testing.T, uid int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "public-")
+	dir, err := os.MkdirTemp("", "public-") //nolint:usetesting // what t.TempDir makes is closed to other users
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
