@@ -180,10 +180,12 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 			return n.openBlob(ctx, flags)
 		}
 		h, err := n.openScratch(flags)
-		if err == nil {
+		switch {
+		case err == nil:
 			return h, 0, n.cut(ctx, h, flags)
-		}
-		if n.draft.gate.now() == open {
+		case errors.Is(err, errGone):
+			return nil, 0, syscall.ESTALE // who has O_CREAT makes another one, as on any file system
+		case n.draft.gate.now() == open:
 			return nil, 0, n.t.fail(ctx, "open", n, err)
 		}
 	}
@@ -203,14 +205,27 @@ func (n *file) cut(ctx context.Context, h fusefs.FileReleaser, flags uint32) sys
 }
 
 func (n *file) openScratch(flags uint32) (h *scratchHandle, err error) {
+	end := n.turn()
+	defer func() {
+		if err != nil {
+			end()
+		}
+	}()
 	err = n.t.at(&n.at, func(path string) error {
 		f, err := os.OpenFile(path, int(flags&syscall.O_ACCMODE)|syscall.O_NOFOLLOW, 0)
 		if err == nil {
-			h = newScratchHandle(n, f, flags)
+			h = newScratchHandle(n, f, flags, end)
 		}
 		return err
 	})
 	return h, err
+}
+
+func (n *file) turn() (end func()) {
+	n.t.moves.RLock()
+	at := n.at
+	n.t.moves.RUnlock()
+	return n.t.turn(at.in, at.name)
 }
 
 // Statfs tells of the file system that scratch is on.

@@ -22,6 +22,7 @@ const emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.in
 type listing struct {
 	t     *tree
 	scope string
+	queue *queue // for its lock file
 
 	mu     sync.Mutex // guards following; a leaf
 	served []byte     // what was read last, or published from here
@@ -33,7 +34,7 @@ type listing struct {
 type sized interface{ size() int64 }
 
 func newListing(t *tree, scope string) *listing {
-	return &listing{t: t, scope: scope, mod: t.born}
+	return &listing{t: t, scope: scope, queue: newQueue(), mod: t.born}
 }
 
 func (x *listing) what() string { return path.Join(x.scope, indexFile) }

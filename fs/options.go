@@ -41,6 +41,8 @@ type Options struct {
 	// Log receives what clients are told as EIO, with its cause. Nil discards it.
 	Log *slog.Logger
 
+	lockWait time.Duration // see lockWait; zero stands for that, less in tests
+
 	// Source is the first column of mount and df. Empty stands for "layoutfs".
 	Source string
 }
@@ -52,6 +54,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Refresh <= 0 {
 		o.Refresh = time.Second
+	}
+	if o.lockWait <= 0 {
+		o.lockWait = lockWait
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -96,7 +96,7 @@ func newRig(dir string) (*rig, error) {
 func (r *rig) options(change ...func(*Options)) Options {
 	o := Options{
 		Blobs: r.blobs, Names: r.names, Scratch: r.local, Umask: 0o022,
-		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
+		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), lockWait: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {

@@ -74,6 +74,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 	n := newScratch(d.t, d.self, name)
 	var inode *fusefs.Inode
 	var h *scratchHandle
+	end := d.t.turn(d.self, name)
 	err := d.t.in(d.self, name, func(path string) error {
 		f, err := os.OpenFile(path, int(flags&createFlags)|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 		if err != nil {
@@ -82,11 +83,12 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 		if err := f.Chmod(localMode(mode&^d.t.umask, 0o600)); err != nil { // the umask of this process is not the client's
 			return errors.Join(err, f.Close())
 		}
-		h = newScratchHandle(n, f, flags)
+		h = newScratchHandle(n, f, flags, end)
 		inode = d.t.homes.put(ctx, d.self, name, d.t.inos.of(d.self, name, syscall.S_IFREG), n)
 		return nil
 	})
 	if err != nil {
+		end()
 		return nil, nil, 0, d.t.fail(ctx, "create", d.self, err)
 	}
 	if errno := h.fill(&out.Attr); errno != 0 {
@@ -133,6 +135,9 @@ func (d *scratchOps) Link(context.Context, fusefs.InodeEmbedder, string, *fuse.E
 
 // Unlink removes a scratch file.
 func (d *scratchOps) Unlink(ctx context.Context, name string) syscall.Errno {
+	if isWanted(d.self, name) {
+		return 0
+	}
 	if n, ok := d.t.nodeAt(d.self, name).(*file); ok {
 		if _, err := n.draft.gate.wait(ctx); err != nil { // if it is being made a blob, it will be gone
 			return errnoOf(ctx, err)

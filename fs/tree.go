@@ -35,6 +35,7 @@ type tree struct {
 
 	uid, gid, umask uint32
 	refresh         time.Duration
+	lockWait        time.Duration
 	born            time.Time // the time of directories that exist only here
 
 	dates dates
@@ -55,7 +56,7 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 	t := &tree{
 		blobs: o.Blobs, names: o.Names, log: o.Log, admits: o.Admit, ctx: ctx,
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
-		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, born: time.Now(),
+		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, lockWait: o.lockWait, born: time.Now(),
 		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},
 		homes: homes{at: map[home]fusefs.InodeEmbedder{}},
 	}
