@@ -163,6 +163,7 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 		return nil, err
 	}
 	d.undo.add(e.Close)
+	d.parts.changed = e.Changed
 	return e, nil
 }
 

@@ -125,9 +125,9 @@ func (d *Daemon) bucketChange(ctx context.Context, in bucketRequest) error {
 	d.log.Info("asked over the control socket", "op", in.Op, "name", in.Name, "blob", in.Digest)
 	switch in.Op {
 	case opPutName:
-		return c.PutName(ctx, in.Name, in.Body, in.Descriptor)
+		return d.changeName(ctx, c.PutName(ctx, in.Name, in.Body, in.Descriptor))
 	case opDeleteName:
-		return c.DeleteName(ctx, in.Name)
+		return d.changeName(ctx, c.DeleteName(ctx, in.Name))
 	case opDeleteBlob:
 		return d.deleteBlob(ctx, in.Digest)
 	case opTouchBlob:
@@ -145,6 +145,14 @@ func (d *Daemon) bucketChange(ctx context.Context, in bucketRequest) error {
 		return c.DeletePin(ctx, in.Name)
 	}
 	return fmt.Errorf("there is no operation %q: the daemon may be of an older version", in.Op)
+}
+
+// changeName shows the mount what was changed, if it was.
+func (d *Daemon) changeName(ctx context.Context, err error) error {
+	if err != nil {
+		return err
+	}
+	return d.parts.changed(ctx)
 }
 
 // deleteBlob deletes a blob of the bucket, and has this host believe so at once.

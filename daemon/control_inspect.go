@@ -40,9 +40,10 @@ type reply[T any] struct {
 
 // parts are those of a mount that are looked at.
 type parts struct {
-	bucket *bucket.Client
-	disk   *disk.Store
-	index  *index.Index
+	bucket  *bucket.Client
+	disk    *disk.Store
+	index   *index.Index
+	changed func(context.Context) error // has the engine look at the names anew
 }
 
 // serveInspect answers the commands that look.

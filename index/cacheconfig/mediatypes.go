@@ -49,3 +49,6 @@ func ociLayerType(mediaType string) string {
 func elsewhere(d ocispec.Descriptor) bool {
 	return len(d.URLs) > 0 && slices.Contains(foreignTypes, d.MediaType)
 }
+
+// IsManifestType says whether a media type is that of a manifest or an index.
+func IsManifestType(mediaType string) bool { return slices.Contains(manifestTypes, mediaType) }

@@ -28,7 +28,8 @@ func UploadFrom(local inspect.Source, to Putter) func(context.Context, digest.Di
 		if err := rightBytes(ctx, local, d); err != nil {
 			return err
 		}
-		return to.PutBlob(ctx, d, inspect.ReaderAt(ctx, local, d), b.Size)
+		r := inspect.ReaderAt(ctx, local, d)
+		return errors.Join(to.PutBlob(ctx, d, r, b.Size), r.Close())
 	}
 }
 
