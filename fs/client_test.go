@@ -182,7 +182,7 @@ func (c *client) writeOpen() {
 		content = content[off:]
 	}
 	_, err := o.f.WriteAt(content, int64(off))
-	c.do(fmt.Sprintf("write %d bytes at %d to the open %s", len(content), off, o.f.Name()), err, o.file.writeAt(content, off))
+	c.do(fmt.Sprintf("write %d bytes at %d to the open %s", len(content), off, o.f.Name()), err, c.model.writeAt(o.file, content, off))
 }
 
 func (c *client) readOpen() {
