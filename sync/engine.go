@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -140,31 +139,6 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// background is what goes on with nobody waiting for it.
-type background struct {
-	wg sync.WaitGroup
-
-	mu     sync.Mutex // guards following; a leaf
-	closed bool
-}
-
-// run begins f, unless it is over.
-func (b *background) run(f func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.closed {
-		b.wg.Go(f)
-	}
-}
-
-// close waits for all of them.
-func (b *background) close() {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.wg.Wait()
-}
-
 // fetched notes a blob that is complete and verified now.
 func (e *Engine) fetched(d digest.Digest, size int64) {
 	e.fetchedBlobs.Add(1)
@@ -192,7 +166,7 @@ func (e *Engine) notFetched(d digest.Digest, err error) {
 	e.guard.report(err)
 }
 
-// Flush returns when nothing is staged and no name waits for publication. When ctx ends first, or an
+// Flush returns when nothing is staged, no name waits for publication, and old blobs are touched. When ctx ends first, or an
 // upload fails, the error says why, and Status what remains; it is tried again in the background.
 func (e *Engine) Flush(ctx context.Context) error {
 	var errs []error
@@ -205,7 +179,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 		}
 	}
 	if len(errs) == 0 {
-		errs = append(errs, e.publishPending(ctx))
+		errs = append(errs, e.publishPending(ctx), e.background.await(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -86,7 +86,7 @@ func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descript
 			return err
 		}
 		// Not waited for: the client may hold the lock of index.json meanwhile.
-		e.background.run(func() { e.touchLater(old) })
+		e.background.send(func() { e.touchLater(old) })
 		e.settle(desc.Digest)
 	}
 	body, err := e.body(ctx, b)

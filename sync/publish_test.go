@@ -109,7 +109,8 @@ func TestTheSameExportAgainKeepsItsBlobsYoung(t *testing.T) {
 	must(t, err)
 	put := mustJSON(t, ocispec.Index{Manifests: []ocispec.Descriptor{es.by["other"], es.by["latest"]}})
 	must(t, h.Publish(t.Context(), "", before, put))
-	must(t, h.Close()) // which waits for what goes on in the background
+	must(t, h.Flush(t.Context())) // as an unmount does
+	h.stop()
 	if got := b.count("touch"); got != 3 || b.count("putname") != puts+1 {
 		t.Errorf("%d blobs were touched, %d names written", got, b.count("putname")-puts)
 	}
