@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"errors"
+	iofs "io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 )
 
 // blobsDir is the blobs/ of a layout: one directory for each algorithm, and nothing else. That of sha256
-// is always there.
+// is always there if the layout is whole.
 type blobsDir struct {
 	dirOps
 	layout *layoutDir
@@ -57,12 +59,26 @@ func (d *blobsDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 	if !algorithm(name) {
 		return nil, syscall.ENOENT
 	}
-	if name != digest.SHA256.String() {
-		if err := d.t.lstatIn(d, name, func(*syscall.Stat_t) {}); err != nil {
-			return nil, errnoOf(ctx, err)
-		}
+	there, err := d.has(ctx, name)
+	if err != nil {
+		return nil, d.t.fail(ctx, "lookup", d, err)
+	}
+	if !there {
+		return nil, syscall.ENOENT
 	}
 	return d.algorithm(ctx, name, out), 0
+}
+
+// has says whether there is a directory of an algorithm.
+func (d *blobsDir) has(ctx context.Context, name string) (bool, error) {
+	err := d.t.lstatIn(d, name, func(*syscall.Stat_t) {})
+	if err == nil || !errors.Is(err, iofs.ErrNotExist) {
+		return err == nil, err
+	}
+	if name != digest.SHA256.String() {
+		return false, nil
+	}
+	return d.layout.isWhole(ctx)
 }
 
 func (d *blobsDir) algorithm(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
@@ -75,7 +91,14 @@ func (d *blobsDir) algorithm(ctx context.Context, name string, out *fuse.EntryOu
 // Readdir lists the algorithms.
 func (d *blobsDir) Readdir(ctx context.Context) (fusefs.DirStream, syscall.Errno) {
 	sha256 := fuse.DirEntry{Name: digest.SHA256.String(), Mode: syscall.S_IFDIR}
-	list := append(dots(), sha256)
+	there, err := d.has(ctx, sha256.Name)
+	if err != nil {
+		return nil, d.t.fail(ctx, "list", d, err)
+	}
+	list := dots()
+	if there {
+		list = append(list, sha256)
+	}
 	local, err := d.t.list(d)
 	if err != nil {
 		return nil, d.t.fail(ctx, "list", d, err)
@@ -88,20 +111,35 @@ func (d *blobsDir) Readdir(ctx context.Context) (fusefs.DirStream, syscall.Errno
 	return fusefs.NewListDirStream(list), 0
 }
 
-// Mkdir makes the directory of another algorithm; what is none is EPERM.
+// Mkdir makes the directory of an algorithm; what is none is EPERM.
 func (d *blobsDir) Mkdir(ctx context.Context, name string, _ uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	if !algorithm(name) {
 		return nil, syscall.EPERM
 	}
-	err := d.t.in(d, name, func(path string) error { return os.Mkdir(path, 0o700) })
+	there, err := d.has(ctx, name)
+	if there {
+		return nil, syscall.EEXIST
+	}
+	if err == nil {
+		err = d.t.in(d, name, func(path string) error { return os.Mkdir(path, 0o700) })
+	}
 	if err != nil {
 		return nil, d.t.fail(ctx, "mkdir", d, err)
 	}
 	return d.algorithm(ctx, name, out), 0
 }
 
-// Rmdir refuses: the blobs in it are not this layout's alone.
-func (d *blobsDir) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
+// Rmdir removes a directory that has no scratch, unless the layout is whole.
+func (d *blobsDir) Rmdir(ctx context.Context, name string) syscall.Errno {
+	whole, err := d.layout.isWhole(ctx)
+	if whole {
+		return syscall.EPERM
+	}
+	if err == nil {
+		err = d.t.removeFolder(d, name)
+	}
+	return d.t.fail(ctx, "rmdir", d, err)
+}
 
 // Unlink refuses: there are no files here.
 func (d *blobsDir) Unlink(context.Context, string) syscall.Errno { return syscall.EPERM }

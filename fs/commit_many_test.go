@@ -61,7 +61,7 @@ func TestBlobIsCommittedTwice(t *testing.T) {
 	r := testMount(t)
 	content := randomly(10_000)
 	d := digest.FromBytes(content)
-	must(t, os.Mkdir(r.path("app"), 0o755))
+	beginLayout(t, r.path("app"))
 	for _, path := range []string{"one", "two"} {
 		put(t, r.path(path), content)
 	}

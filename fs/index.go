@@ -27,6 +27,7 @@ type listing struct {
 	mu     sync.Mutex // guards following; a leaf
 	served []byte     // what was read last, or published from here
 	mod    time.Time  // when that changed
+	public bool       // it was published from here
 	opened []sized    // open handles, oldest first
 }
 
@@ -90,7 +91,24 @@ func (x *listing) publish(ctx context.Context, before, after []byte) error {
 	}
 	x.t.writers.published(x.scope)
 	x.serve(after)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.public = true
 	return nil
+}
+
+// begin notes that nothing was published from here yet.
+func (x *listing) begin() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.public, x.served = false, nil
+}
+
+// isPublished says whether the index was published from here.
+func (x *listing) isPublished() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.public
 }
 
 func (x *listing) open(h sized) {

@@ -132,7 +132,7 @@ func TestRenameToIndexThatFails(t *testing.T) {
 // Layouts have these three, whatever clients do.
 func TestWhatEveryLayoutHasStays(t *testing.T) {
 	r := testMount(t)
-	must(t, os.Mkdir(r.path("app"), 0o755))
+	r.names.set("app", indexOf("latest"))
 	for _, dir := range []string{r.mnt, r.path("app")} {
 		for _, name := range []string{"index.json", "oci-layout"} {
 			wantErrno(t, "unlink "+name, unix.Unlink(dir+"/"+name), syscall.EPERM)

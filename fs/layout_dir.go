@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -20,6 +21,7 @@ type layoutDir struct {
 	scratchOps
 	scope string
 	index *listing
+	begun atomic.Bool // a client made it, and this node knows
 }
 
 var (
@@ -54,18 +56,8 @@ func (d *layoutDir) Setattr(_ context.Context, _ fusefs.FileHandle, _ *fuse.SetA
 
 // Lookup finds what every layout has, scratch, and the directories of names.
 func (d *layoutDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	switch name {
-	case layoutFile:
-		out.SetEntryTimeout(dirTTL)
-		d.t.fill(&out.Attr, syscall.S_IFREG|0o666, int64(len(layoutContent)), d.t.born)
-		return child(ctx, d, name, syscall.S_IFREG, always, func() *marker { return &marker{t: d.t} }), 0
-	case indexFile:
-		out.SetEntryTimeout(dirTTL) // not its length: that is asked for when it is wanted
-		d.t.fill(&out.Attr, syscall.S_IFREG|0o666, 0, d.index.modified())
-		return child(ctx, d, name, syscall.S_IFREG, always, func() *index { return &index{listing: d.index} }), 0
-	case blobsName:
-		d.t.dirEntry(out)
-		return child(ctx, d, name, syscall.S_IFDIR, always, func() *blobsDir { return newBlobsDir(d) }), 0
+	if fixed(name) {
+		return d.lookupFixed(ctx, name, out)
 	}
 	if reserved(name) {
 		return d.scratchOps.Lookup(ctx, name, out)
@@ -90,7 +82,7 @@ func (d *layoutDir) lookupName(ctx context.Context, name string, out *fuse.Entry
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
-	known, err := d.isName(ctx, name)
+	known, err := d.t.isName(ctx, d.scope, name)
 	if err != nil {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
@@ -109,43 +101,51 @@ func (d *layoutDir) layout(ctx context.Context, name string, out *fuse.EntryOut)
 	})
 }
 
-// isName says whether names have that component beneath the scope.
-func (d *layoutDir) isName(ctx context.Context, name string) (bool, error) {
-	names, err := d.t.names.Children(ctx, d.scope)
+// isName says whether names have that component beneath a scope.
+func (t *tree) isName(ctx context.Context, scope, name string) (bool, error) {
+	names, err := t.names.Children(ctx, scope)
 	return slices.Contains(names, name), err
 }
 
-// Readdir lists what every layout has, scratch, and the directories of names.
+// Readdir lists what a layout has, scratch, and the directories of names.
 func (d *layoutDir) Readdir(ctx context.Context) (fusefs.DirStream, syscall.Errno) {
 	names, err := d.t.names.Children(ctx, d.scope)
 	if err != nil {
 		return nil, d.t.fail(ctx, "list", d, err)
 	}
-	list := append(dots(), fuse.DirEntry{Name: layoutFile, Mode: syscall.S_IFREG},
-		fuse.DirEntry{Name: indexFile, Mode: syscall.S_IFREG}, fuse.DirEntry{Name: blobsName, Mode: syscall.S_IFDIR})
+	whole, err := d.isWhole(ctx)
+	if err != nil {
+		return nil, d.t.fail(ctx, "list", d, err)
+	}
 	local, err := d.t.list(d)
 	if err != nil {
 		return nil, d.t.fail(ctx, "list", d, err)
 	}
-	seen := map[string]bool{}
-	for _, e := range local {
-		if !fixed(e.Name) {
+	list, seen := dots(), map[string]bool{}
+	add := func(e fuse.DirEntry) {
+		if !seen[e.Name] {
 			seen[e.Name] = true
 			list = append(list, e)
 		}
 	}
+	if whole {
+		add(fuse.DirEntry{Name: layoutFile, Mode: syscall.S_IFREG})
+		add(fuse.DirEntry{Name: indexFile, Mode: syscall.S_IFREG})
+		add(fuse.DirEntry{Name: blobsName, Mode: syscall.S_IFDIR})
+	}
+	for _, e := range local {
+		add(e)
+	}
 	for _, name := range directories(names) {
-		if !seen[name] {
-			list = append(list, fuse.DirEntry{Name: name, Mode: syscall.S_IFDIR})
-		}
+		add(fuse.DirEntry{Name: name, Mode: syscall.S_IFDIR})
 	}
 	return fusefs.NewListDirStream(list), 0
 }
 
-// Mkdir makes a scratch directory, or the layout of a new name, which is empty and valid.
+// Mkdir makes a scratch directory, the blobs/ of a layout, or the directory of a new name, which is empty.
 func (d *layoutDir) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	if fixed(name) {
-		return nil, syscall.EEXIST
+		return d.mkdirFixed(ctx, name, out)
 	}
 	if reserved(name) {
 		return d.scratchOps.Mkdir(ctx, name, mode, out)
@@ -154,57 +154,76 @@ func (d *layoutDir) Mkdir(ctx context.Context, name string, mode uint32, out *fu
 	if err != nil {
 		return nil, d.t.fail(ctx, "mkdir", d, err)
 	}
-	return d.layout(ctx, name, out), 0
+	inode := d.layout(ctx, name, out)
+	inode.Operations().(*layoutDir).begin()
+	return inode, 0
 }
 
 // Rmdir removes a scratch directory, or the layout of a name that was never published and has no scratch
 // left.
 func (d *layoutDir) Rmdir(ctx context.Context, name string) syscall.Errno {
-	if name == blobsName {
-		return syscall.EPERM
-	}
 	if reserved(name) {
 		return d.scratchOps.Rmdir(ctx, name)
 	}
-	known, err := d.isName(ctx, name)
+	known, err := d.isKept(ctx, name)
 	if err != nil {
 		return d.t.fail(ctx, "rmdir", d, err)
 	}
 	if known {
 		return syscall.EPERM
 	}
-	return d.t.fail(ctx, "rmdir", d, d.t.removeLayout(d, name))
-}
-
-// removeLayout removes the local folder of a layout, if there is no scratch in it.
-func (t *tree) removeLayout(d *layoutDir, name string) error {
-	t.moves.Lock()
-	defer t.moves.Unlock()
-	path := filepath.Join(d.local(), name)
-	algs, _ := filepath.Glob(filepath.Join(path, blobsName, "*"))
-	for _, dir := range append(algs, filepath.Join(path, blobsName)) {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-			return err
+	err = d.t.removeFolder(d, name)
+	if c := d.GetChild(name); c != nil && err == nil {
+		if gone, ok := c.Operations().(*layoutDir); ok {
+			gone.begun.Store(false)
 		}
 	}
-	return os.Remove(path)
+	return d.t.fail(ctx, "rmdir", d, err)
+}
+
+// isKept says whether the bucket keeps a directory.
+func (d *layoutDir) isKept(ctx context.Context, name string) (bool, error) {
+	if name == blobsName {
+		return d.isWhole(ctx)
+	}
+	return d.t.isName(ctx, d.scope, name)
+}
+
+// removeFolder removes the empty local folder of a layout or of its blobs.
+func (t *tree) removeFolder(d folder, name string) error {
+	t.moves.Lock()
+	defer t.moves.Unlock()
+	return syscall.Rmdir(filepath.Join(d.local(), name))
 }
 
 // Unlink removes scratch. An index.json goes with its name, where deleting is allowed.
 func (d *layoutDir) Unlink(ctx context.Context, name string) syscall.Errno {
-	switch {
-	case name == indexFile && d.scope != "":
-		return d.t.fail(ctx, "delete", d.index, d.t.names.Delete(context.WithoutCancel(ctx), d.scope))
-	case fixed(name):
-		return syscall.EPERM
+	if fixed(name) {
+		return d.removeFixed(ctx, name)
 	}
 	return d.scratchOps.Unlink(ctx, name)
 }
 
-// Create makes a scratch file.
+// Create makes a scratch file, or begins a layout by its index.json or oci-layout.
 func (d *layoutDir) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
 	if fixed(name) {
-		return nil, nil, 0, syscall.EEXIST
+		return d.createFixed(ctx, name, flags, out)
 	}
 	return d.scratchOps.Create(ctx, name, flags, mode, out)
+}
+
+// Mknod makes an empty scratch file.
+func (d *layoutDir) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if fixed(name) {
+		return nil, syscall.EPERM
+	}
+	return d.scratchOps.Mknod(ctx, name, mode, dev, out)
+}
+
+// Symlink refuses the names that every layout has.
+func (d *layoutDir) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if fixed(name) {
+		return nil, syscall.EPERM
+	}
+	return d.scratchOps.Symlink(ctx, target, name, out)
 }

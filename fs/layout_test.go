@@ -43,7 +43,7 @@ func (r *rig) wantLayout(t *testing.T, scope string) {
 func TestDirectoryOfANameIsItsLayout(t *testing.T) {
 	r := testMount(t)
 	for _, scope := range []string{"app", "app/v1", "app/v1/arm64", "other"} {
-		must(t, os.Mkdir(r.path(scope), 0o755))
+		beginLayout(t, r.path(scope))
 		wantNames(t, r.path(scope), layoutFiles...)
 		wantContent(t, r.path(scope, "index.json"), []byte(emptyIndex))
 		r.wantLayout(t, scope)
@@ -57,7 +57,7 @@ func TestDirectoryOfANameIsItsLayout(t *testing.T) {
 	wantErrno(t, "stat below what is no name", err, syscall.ENOENT)
 	wantErrno(t, "mkdir again", os.Mkdir(r.path("app"), 0o755), syscall.EEXIST)
 	wantErrno(t, "mkdir below what is no name", os.Mkdir(r.path("missing", "sub"), 0o755), syscall.ENOENT)
-	must(t, os.MkdirAll(r.path("deep", "er", "still"), 0o755))
+	beginLayout(t, r.path("deep", "er", "still"))
 	r.wantLayout(t, "deep/er/still")
 }
 
@@ -100,7 +100,7 @@ func TestNamesThatCannotBeListed(t *testing.T) {
 
 func TestRmdirOfALayout(t *testing.T) {
 	r := testMount(t, freshNames)
-	for _, dir := range []string{"app", "app/v1", "app/v1/blobs/sha512"} {
+	for _, dir := range []string{"app", "app/v1", "app/v1/blobs", "app/v1/blobs/sha512"} {
 		must(t, os.Mkdir(r.path(dir), 0o755))
 	}
 	put(t, r.path("app", "v1", "file"), nil)
@@ -108,18 +108,22 @@ func TestRmdirOfALayout(t *testing.T) {
 	wantErrno(t, "rmdir with a file in it", unix.Rmdir(r.path("app", "v1")), syscall.ENOTEMPTY)
 	wantErrno(t, "unlink", unix.Unlink(r.path("app")), syscall.EISDIR)
 	must(t, os.Remove(r.path("app", "v1", "file")))
+	wantErrno(t, "rmdir with blobs in it", unix.Rmdir(r.path("app", "v1")), syscall.ENOTEMPTY)
+	wantErrno(t, "rmdir of blobs with an algorithm in it", unix.Rmdir(r.path("app", "v1", "blobs")), syscall.ENOTEMPTY)
+	must(t, os.Remove(r.path("app", "v1", "blobs", "sha512")))
+	must(t, os.Remove(r.path("app", "v1", "blobs")))
 	wantErrno(t, "rmdir of an empty layout", unix.Rmdir(r.path("app", "v1")), 0)
 	wantErrno(t, "rmdir of its parent", unix.Rmdir(r.path("app")), 0)
 	wantNames(t, r.mnt, layoutFiles...)
 	wantErrno(t, "rmdir of nothing", unix.Rmdir(r.path("app")), syscall.ENOENT)
-	must(t, os.Mkdir(r.path("app"), 0o755))
+	beginLayout(t, r.path("app"))
 	r.wantLayout(t, "app")
 }
 
 // A layout is known by its name, and stays where it is; mv copies it.
 func TestLayoutIsNotRenamed(t *testing.T) {
 	r := testMount(t)
-	must(t, os.Mkdir(r.path("app"), 0o755))
+	beginLayout(t, r.path("app"))
 	must(t, os.Mkdir(r.path(".dir"), 0o755))
 	wantErrno(t, "rename of a layout", unix.Rename(r.path("app"), r.path("other")), syscall.EXDEV)
 	wantErrno(t, "rename of a layout to scratch", unix.Rename(r.path("app"), r.path(".other")), syscall.EXDEV)
@@ -196,7 +200,7 @@ func TestIngestIsEachLayoutsOwn(t *testing.T) {
 // All layouts share one pool.
 func TestBlobsAreFoundInEveryLayout(t *testing.T) {
 	r, d, content := existing(t, 1000)
-	must(t, os.Mkdir(r.path("app"), 0o755))
+	beginLayout(t, r.path("app"))
 	wantContent(t, r.blob(d, "app"), content)
 	r.blobs.hide("app", d)
 	wantNames(t, r.path("app", "blobs", "sha256"))
@@ -215,7 +219,7 @@ func TestOddNames(t *testing.T) {
 	r := testMount(t, freshNames)
 	for i, name := range oddNames {
 		if i%2 == 0 {
-			must(t, os.Mkdir(r.path(name), 0o755))
+			beginLayout(t, r.path(name))
 		} else {
 			r.names.set(name+"/sub", emptyIndex)
 		}

@@ -30,7 +30,7 @@ func TestRandomOperations(t *testing.T) {
 	var clients []*client
 	for i := range 3 {
 		dir := r.path(fmt.Sprint("layout-", i))
-		must(t, os.Mkdir(dir, 0o755))
+		beginLayout(t, dir)
 		c := newClient(t, dir, rand.New(rand.NewPCG(seed, uint64(i))))
 		clients = append(clients, c)
 		group.Go(func() { c.run(operations) })

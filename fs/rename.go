@@ -99,6 +99,9 @@ func (n *file) renameToFixed(ctx context.Context, dst *layoutDir, newName string
 	} else {
 		err = dst.index.replace(ctx, b)
 	}
+	if err == nil {
+		err = dst.makeFixed(ctx, newName)
+	}
 	if err != nil {
 		return n.t.fail(ctx, "rename", dst.index, err)
 	}

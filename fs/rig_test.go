@@ -201,6 +201,17 @@ func put(t testing.TB, path string, content []byte) {
 	must(t, os.WriteFile(path, content, 0o644))
 }
 
+// beginLayout makes the directory of a layout, in which nothing is published yet.
+func beginLayout(t testing.TB, dir string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755))
+	for _, name := range []string{"index.json", "oci-layout"} {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o644)
+		must(t, err)
+		must(t, f.Close())
+	}
+}
+
 func wantContent(t testing.TB, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)

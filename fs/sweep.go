@@ -51,6 +51,9 @@ func (t *tree) isStale(path string, e iofs.DirEntry, now time.Time) bool {
 			return true
 		}
 	}
+	if fixed(e.Name()) && !inReserved(t.root, dir) {
+		return false // of a layout that a client began
+	}
 	info, err := e.Info()
 	return err == nil && now.Sub(info.ModTime()) > staleAfter
 }

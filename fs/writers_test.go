@@ -31,8 +31,9 @@ func TestBlobsThatWaitForPublication(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := testMount(t)
-			must(t, os.MkdirAll(r.path("a", "c"), 0o755))
-			must(t, os.Mkdir(r.path("b"), 0o755))
+			for _, scope := range []string{"a", "a/c", "b"} {
+				beginLayout(t, r.path(scope))
+			}
 			content := randomly(1000)
 			d := digest.FromBytes(content)
 			tc.write(t, r, content)
@@ -87,8 +88,8 @@ func TestBlobOfAnotherLayout(t *testing.T) {
 	content := randomly(100)
 	d := digest.FromBytes(content)
 	r := testMount(t, func(o *Options) { o.Blobs = scoped{o.Blobs.(*fakeBlobs), d, "a"} })
-	must(t, os.Mkdir(r.path("a"), 0o755))
-	must(t, os.Mkdir(r.path("b"), 0o755))
+	beginLayout(t, r.path("a"))
+	beginLayout(t, r.path("b"))
 	r.blobs.add(t, content)
 	wantContent(t, r.blob(d, "a"), content)
 	_, err := os.Stat(r.blob(d, "b"))
