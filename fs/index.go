@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"path"
 	"slices"
@@ -86,7 +87,11 @@ func (x *listing) replace(ctx context.Context, after []byte) error {
 
 // publish goes on when the client is interrupted, which a Go program is all the time.
 func (x *listing) publish(ctx context.Context, before, after []byte) error {
-	if err := x.t.names.Publish(context.WithoutCancel(ctx), x.scope, before, after); err != nil {
+	err := x.t.names.Publish(context.WithoutCancel(ctx), x.scope, before, after)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return fmt.Errorf("%w: %v", syscall.EIO, err) // a blob is not there; index.json is
+	}
+	if err != nil {
 		return err
 	}
 	x.t.writers.published(x.scope)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -121,6 +122,11 @@ func TestRenameToIndexThatFails(t *testing.T) {
 	wantErrno(t, "rename", os.Rename(r.path("new"), r.path("index.json")), syscall.EIO)
 	wantContent(t, r.path("new"), []byte(content))
 	wantContent(t, r.path("index.json"), []byte(emptyIndex))
+	// It is not index.json that is not there.
+	r.names.failWith(fmt.Errorf("blob sha256:x is neither in the bucket nor here: %w", os.ErrNotExist))
+	wantErrno(t, "rename when a blob is not there", os.Rename(r.path("new"), r.path("index.json")), syscall.EIO)
+	_, err := buildKitPut(r.path("index.json"), content)
+	wantErrno(t, "truncation when a blob is not there", err, syscall.EIO)
 	r.names.failWith(nil)
 	put(t, r.path("broken"), []byte(content[:40]))
 	wantErrno(t, "rename of an incomplete index", os.Rename(r.path("broken"), r.path("index.json")), syscall.EIO)
