@@ -18,8 +18,8 @@ type Layout struct {
 }
 
 // Import makes a layout of a CacheConfig that type=s3 wrote: an image manifest with the layers, each
-// once, and the config without annotations, which would have to be carried twice (BuildKit's local
-// importer refuses a manifest or config above 1 MiB). The same content gives the same bytes.
+// once, and the config without annotations, which would have to be carried twice. If it is larger than
+// BuildKit imports all the same, the times go, too. The same content gives the same bytes.
 //
 // What BuildKit's importer fails on is an error here that names the layer or the record: missing
 // annotations, a bad digest, an index that is out of range. Loops of layers or records are left to it.
@@ -45,6 +45,13 @@ func Import(cacheConfig []byte) (Layout, error) {
 		return nil
 	})
 	if err != nil {
+		return Layout{}, err
+	}
+	l, err := assemble(fields, descs.list)
+	if err != nil || !TooLarge(l.Descriptor.Size, int64(len(l.Config))) {
+		return l, err
+	}
+	if err := dropTimes(fields, descs.list); err != nil {
 		return Layout{}, err
 	}
 	return assemble(fields, descs.list)
