@@ -12,7 +12,7 @@ const module = "github.com/layoutfs/layoutfs"
 // allowed is the house: which of our packages each may import, nearest first. Imports run downward only.
 // .golangci.yml holds the same for what comes from outside.
 var allowed = map[string][]string{
-	"cmd/layoutfs":           {"daemon", "doctor", "embedded", "inspect", "inspect/layer", "inspect/move", "inspect/records", "inspect/source", "inspect/verify", "sync", "sync/bucket"},
+	"cmd/layoutfs":           {"daemon", "doctor", "embedded", "inspect", "inspect/layer", "inspect/move", "inspect/prune", "inspect/records", "inspect/source", "inspect/verify", "sync", "sync/bucket"},
 	"doctor":                 {"fs", "sync/bucket", "sync/disk"},
 	"daemon":                 {"fs", "sync", "inspect", "index", "sync/bucket", "sync/disk", "embedded"},
 	"fs":                     nil, // declares the interfaces that it needs
@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"inspect/source":         {"inspect", "index", "index/cacheconfig", "sync/bucket", "sync/disk"},
 	"inspect/verify":         {"inspect", "inspect/layer", "sync/disk"},
 	"inspect/move":           {"inspect", "index/cacheconfig", "sync/bucket"},
+	"inspect/prune":          {"inspect", "inspect/source", "sync/bucket"},
 	"inspect/layer":          nil,
 	"inspect/records":        nil,
 	"index":                  nil,

@@ -97,6 +97,11 @@ func (b *Bucket) DeletePin(ctx context.Context, name string) error {
 	return b.change(ctx, bucketRequest{Op: opDeletePin, Name: name})
 }
 
+// Warm brings a blob to the mount's local disk, verified.
+func (c *Client) Warm(ctx context.Context, d digest.Digest) error {
+	return c.Bucket().change(ctx, bucketRequest{Op: opWarm, Digest: d})
+}
+
 // DropLocal drops the mount's local copy of a blob, unless it is not in the bucket yet.
 func (c *Client) DropLocal(ctx context.Context, d digest.Digest) error {
 	return c.Bucket().change(ctx, bucketRequest{Op: opDropLocal, Digest: d})

@@ -163,7 +163,7 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 		return nil, err
 	}
 	d.undo.add(e.Close)
-	d.parts.changed = e.Changed
+	d.parts.engine = e
 	return e, nil
 }
 

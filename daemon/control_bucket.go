@@ -56,6 +56,7 @@ const (
 	opPutPin      = "put-pin"
 	opDeletePin   = "delete-pin"
 	opDropLocal   = "drop-local" // the local copy; the bucket is left alone
+	opWarm        = "warm"       // bring a blob to local disk
 )
 
 // maxBucketRequest bounds a request, in bytes: the body of a name is the longest.
@@ -89,7 +90,10 @@ func (d *Daemon) bucketCall(ctx context.Context, w http.ResponseWriter, in bucke
 	c := d.parts.bucket
 	switch {
 	case in.Op == opDropLocal:
-		stream(w, one(struct{}{}, d.parts.disk.Remove(in.Digest)))
+		stream(w, one(struct{}{}, d.parts.engine.Drop(in.Digest)))
+		return
+	case in.Op == opWarm:
+		stream(w, one(struct{}{}, d.warm(ctx, in.Digest)))
 		return
 	case d.config.Offline:
 		stream(w, one(struct{}{}, fmt.Errorf("%w: the mount is offline", bucket.ErrUnreachable)))
@@ -152,7 +156,23 @@ func (d *Daemon) changeName(ctx context.Context, err error) error {
 	if err != nil {
 		return err
 	}
-	return d.parts.changed(ctx)
+	return d.parts.engine.Changed(ctx)
+}
+
+// warm reads a blob whole, past the kernel, which may have its pages though they are not on disk.
+func (d *Daemon) warm(ctx context.Context, dg digest.Digest) (err error) {
+	r, err := d.parts.engine.Open(ctx, dg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	buf := make([]byte, disk.ChunkSize)
+	for off := int64(0); off < r.Size(); off += int64(len(buf)) {
+		if _, err := r.ReadAt(ctx, buf, off); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return nil
 }
 
 // deleteBlob deletes a blob of the bucket, and has this host believe so at once.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/inspect"
+	"github.com/layoutfs/layoutfs/sync"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 	"github.com/layoutfs/layoutfs/sync/disk"
 )
@@ -40,10 +41,10 @@ type reply[T any] struct {
 
 // parts are those of a mount that are looked at.
 type parts struct {
-	bucket  *bucket.Client
-	disk    *disk.Store
-	index   *index.Index
-	changed func(context.Context) error // has the engine look at the names anew
+	bucket *bucket.Client
+	disk   *disk.Store
+	index  *index.Index
+	engine *sync.Engine
 }
 
 // serveInspect answers the commands that look.

@@ -2,15 +2,13 @@ package inspect
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
 
-// warming is how many blobs are read at once.
+// warming is how many blobs are brought to local disk at once.
 const warming = 8
 
 // Cold lists those of some blobs that are not on local disk.
@@ -37,20 +35,22 @@ func Cold(ctx context.Context, src Source, blobs []ocispec.Descriptor) ([]ocispe
 	return list, nil
 }
 
-// Fetch reads blobs whole, which is what brings them to the local disk of a mount, where they are verified.
-func Fetch(ctx context.Context, src Source, blobs []ocispec.Descriptor) error {
+// Warmer is a source with a local disk that can be filled.
+type Warmer interface {
+	Source
+	Warm(ctx context.Context, d digest.Digest) error
+}
+
+// Fetch brings blobs to local disk, several at a time; done is told of each.
+func Fetch(ctx context.Context, src Warmer, blobs []ocispec.Descriptor, done func(size int64)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(warming)
 	for _, d := range blobs {
 		group.Go(func() error {
-			r, err := src.Open(ctx, d.Digest, 0, -1)
-			if err != nil {
+			if err := src.Warm(ctx, d.Digest); err != nil {
 				return err
 			}
-			_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, 1<<20))
-			if err = errors.Join(err, r.Close()); err != nil {
-				return fmt.Errorf("read blob %s: %w", d.Digest, err)
-			}
+			done(d.Size)
 			return nil
 		})
 	}

@@ -13,6 +13,6 @@ func cacheCommands() []*cli.Command {
 	return []*cli.Command{
 		lsCommand(), treeCommand(), inspectCommand(), duCommand(), filesCommand(), catCommand(), diffCommand(), whyCommand(),
 		verifyCommand(),
-		pushCommand(), pullCommand(), copyCommand(), tagCommand(), rmCommand(), pinCommand(), warmCommand(),
+		pushCommand(), pullCommand(), copyCommand(), tagCommand(), rmCommand(), pinCommand(), warmCommand(), pruneCommand(),
 	}
 }

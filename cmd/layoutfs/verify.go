@@ -117,8 +117,9 @@ func mountPlaces(c *cli.Context, w *where) ([]verify.Options, error) {
 }
 
 func diskPlace(src inspect.Source, dir string) verify.Options {
+	d := verify.DropFrom(dir)
 	return verify.Options{
-		Where: "disk", Source: src, In: inspect.Warm | inspect.Staged, Partial: true, Fixer: &verify.Fixer{Drop: verify.DropFrom(dir)},
+		Where: "disk", Source: src, In: inspect.Warm | inspect.Staged, Partial: true, Fixer: &verify.Fixer{Drop: d.Drop, Close: d.Close},
 	}
 }
 

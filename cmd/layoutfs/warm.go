@@ -35,12 +35,13 @@ func warmCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if w.mount == nil {
+			src, ok := w.source.(inspect.Warmer)
+			if !ok {
 				return usagef("warm needs a mount: it is the mount's local disk that is filled")
 			}
 			defer interruptible(c)()
 			for _, name := range args {
-				if err := warm(c, w.source, name); err != nil {
+				if err := warm(c, src, name); err != nil {
 					return err
 				}
 			}
@@ -49,7 +50,7 @@ func warmCommand() *cli.Command {
 	}
 }
 
-func warm(c *cli.Context, src inspect.Source, name string) error {
+func warm(c *cli.Context, src inspect.Warmer, name string) error {
 	cache, err := readCache(c, src, name)
 	if err != nil {
 		return err
@@ -67,11 +68,11 @@ func warm(c *cli.Context, src inspect.Source, name string) error {
 	size := bytesOf(cold)
 	m := newMeter(c, "warming "+name, size)
 	defer m.stop()
-	if err := inspect.Fetch(c.Context, m.source(src), cold); err != nil {
+	if err := inspect.Fetch(c.Context, src, cold, m.add); err != nil {
 		return err
 	}
 	m.stop()
-	if left, err := inspect.Cold(c.Context, src, cold); err != nil || len(left) > 0 {
+	if left, err := inspect.Cold(c.Context, src, cold); err == nil && len(left) > 0 {
 		fmt.Fprintf(c.App.ErrWriter, "layoutfs: %s: %s went again at once: local disk is full, or --cache-size is too small\n", name, english.Plural(len(left), "blob", ""))
 	}
 	fmt.Fprintf(c.App.Writer, "%s: %s in %s fetched, %s was there\n", name, sizeText(size), english.Plural(len(cold), "blob", ""), sizeText(bytesOf(blobs)-size))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	iofs "io/fs"
@@ -9,11 +10,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/source"
+	"github.com/layoutfs/layoutfs/inspect/verify"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -44,6 +47,15 @@ type where struct {
 	at     string         // its mountpoint
 	bucket *bucket.Client // a bucket without a mount, or nil
 	dir    string         // a cache directory, or empty
+}
+
+// drop drops local copies, of a mount or of a cache directory that no daemon owns.
+func (w *where) drop() (drop func(context.Context, digest.Digest) error, closeIt func() error) {
+	if w.mount != nil {
+		return w.mount.DropLocal, func() error { return nil }
+	}
+	d := verify.DropFrom(w.dir)
+	return d.Drop, d.Close
 }
 
 // openSource opens what the flags name, to look at it.

@@ -25,6 +25,8 @@ type Control interface {
 	LocalBlobs(ctx context.Context) iter.Seq2[inspect.Blob, error]
 	// Stat says where a blob is; the error wraps fs.ErrNotExist if it is nowhere.
 	Stat(ctx context.Context, d digest.Digest) (inspect.Blob, error)
+	// Warm brings a blob to local disk.
+	Warm(ctx context.Context, d digest.Digest) error
 }
 
 // Mount is a running mount: blobs are read through its mountpoint, as from any layout, and the daemon says
@@ -106,3 +108,6 @@ func (m *Mount) Open(ctx context.Context, d digest.Digest, off, n int64) (io.Rea
 	}
 	return section(ctx, f, d, off, n)
 }
+
+// Warm brings a blob to local disk, verified. To read it would not do: the kernel may have it, and not ask.
+func (m *Mount) Warm(ctx context.Context, d digest.Digest) error { return m.control.Warm(ctx, d) }

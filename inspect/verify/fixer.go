@@ -14,6 +14,8 @@ type Fixer struct {
 	Delete func(ctx context.Context, d digest.Digest) error
 	// Drop drops a local copy that the bucket has too.
 	Drop func(ctx context.Context, d digest.Digest) error
+	// Close is called at the end of Run; it may be nil.
+	Close func() error
 	// Failed is told of what could not be repaired, and why.
 	Failed func(p Problem, err error)
 }

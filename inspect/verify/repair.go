@@ -50,16 +50,37 @@ func rightBytes(ctx context.Context, src inspect.Source, d digest.Digest) error 
 	return nil
 }
 
-// DropFrom drops local copies of a cache directory that no daemon owns; a daemon that does is an error.
-func DropFrom(dir string) func(context.Context, digest.Digest) error {
-	var mu sync.Mutex // one store at a time has the directory
-	return func(_ context.Context, d digest.Digest) error {
-		mu.Lock()
-		defer mu.Unlock()
-		store, err := disk.Open(dir, disk.Options{})
-		if err != nil {
+// Dropper drops local copies of a cache directory that no daemon owns; that one does is an error of Drop.
+type Dropper struct {
+	dir string
+
+	mu    sync.Mutex // guards following; held while local copies are dropped
+	store *disk.Store
+}
+
+// DropFrom drops local copies of a cache directory. It is opened when the first one goes. Close it.
+func DropFrom(dir string) *Dropper { return &Dropper{dir: dir} }
+
+// Drop drops a local copy, unless it is not in the bucket yet.
+func (x *Dropper) Drop(_ context.Context, d digest.Digest) (err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.store == nil {
+		if x.store, err = disk.Open(x.dir, disk.Options{}); err != nil {
 			return err
 		}
-		return errors.Join(store.Remove(d), store.Close())
 	}
+	return x.store.Remove(d)
+}
+
+// Close lets a daemon have the directory.
+func (x *Dropper) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.store == nil {
+		return nil
+	}
+	err := x.store.Close()
+	x.store = nil
+	return err
 }

@@ -42,7 +42,10 @@ type run struct {
 }
 
 // Run verifies a source. Its error is one of the source; what is found wrong is told to Problem and counted.
-func Run(ctx context.Context, o Options) (Report, error) {
+func Run(ctx context.Context, o Options) (report Report, err error) {
+	if o.Fixer != nil && o.Fixer.Close != nil {
+		defer func() { err = errors.Join(err, o.Fixer.Close()) }()
+	}
 	r := &run{o: o, table: table{}, types: map[string]string{}, report: Report{Where: o.Where}}
 	if r.o.Workers == 0 {
 		r.o.Workers = max(8, 2*runtime.NumCPU()) // most wait for a bucket, some hash

@@ -244,9 +244,10 @@ func TestRepairOfLocalDisk(t *testing.T) {
 	c := &cache{t: t}
 	src, err := source.OpenCacheDir(t.Context(), dir, slog.New(slog.DiscardHandler))
 	must(t, err)
+	dropper := verify.DropFrom(dir)
 	o := verify.Options{
 		Where: "disk", Source: src, In: inspect.Warm | inspect.Staged, Partial: true,
-		Fixer: &verify.Fixer{Drop: verify.DropFrom(dir), Failed: func(p verify.Problem, err error) { t.Logf("%+v: %v", p, err) }},
+		Fixer: &verify.Fixer{Drop: dropper.Drop, Close: dropper.Close, Failed: func(p verify.Problem, err error) { t.Logf("%+v: %v", p, err) }},
 	}
 	report, problems := c.run(o)
 	if report.Blobs != 3 || len(problems) != 2 {

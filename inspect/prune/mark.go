@@ -1,0 +1,180 @@
+package prune
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/layoutfs/layoutfs/inspect"
+	"github.com/layoutfs/layoutfs/inspect/source"
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// key is a digest in 32 bytes.
+type key [32]byte
+
+// keyOf makes a key. Of digests that are not SHA-256 the hash of their text is the key.
+func keyOf(d digest.Digest) (k key) {
+	if d.Algorithm() != digest.SHA256 {
+		d = digest.FromString(d.String())
+	}
+	_, _ = hex.Decode(k[:], []byte(d.Encoded())) // it was validated by whoever made the digest
+	return k
+}
+
+// known is a name as it was read.
+type known struct {
+	name    string
+	version bucket.Version
+	blobs   []int32 // numbers in the marks
+	gone    bool    // it was deleted by this run
+}
+
+// marks are the names of the bucket and what they reach.
+type marks struct {
+	src   *source.Bucket
+	b     Bucket
+	names map[string]*known
+	at    map[key]int32
+	size  []int64
+	users []int32 // how many names reach it
+}
+
+func newMarks(b Bucket) *marks {
+	return &marks{src: source.NewBucket(b), b: b, names: map[string]*known{}, at: map[key]int32{}}
+}
+
+// reached says whether any name reaches a blob.
+func (m *marks) reached(d digest.Digest) bool {
+	n, ok := m.at[keyOf(d)]
+	return ok && m.users[n] > 0
+}
+
+// readers is how many names are read at once.
+const readers = 16
+
+// read is a name with what it reaches.
+type read struct {
+	entry   bucket.NameEntry
+	closure []ocispec.Descriptor
+}
+
+// refresh lists the names, and reads those that are new or were changed since. It says which these are. A name
+// that cannot be read is an error: it is not known what it needs.
+func (m *marks) refresh(ctx context.Context) (changed []string, err error) {
+	listed := map[string]bool{}
+	var todo []bucket.NameEntry
+	for e, err := range m.b.ListNames(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if old, ok := m.names[e.Name]; !listed[e.Name] && (!ok || old.version != e.Version) {
+			todo = append(todo, e)
+		}
+		listed[e.Name] = true
+	}
+	for name, n := range m.names {
+		if !listed[name] {
+			m.unmark(n)
+			delete(m.names, name)
+		}
+	}
+	return m.readAll(ctx, todo)
+}
+
+// readAll reads names, several at a time, and marks what they reach.
+func (m *marks) readAll(ctx context.Context, todo []bucket.NameEntry) (changed []string, err error) {
+	found := make(chan read)
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers + 1)
+	group.Go(func() error {
+		inner, ictx := errgroup.WithContext(gctx)
+		inner.SetLimit(readers)
+		for _, e := range todo {
+			inner.Go(func() error { return m.read(ictx, e, found) })
+		}
+		defer close(found)
+		return inner.Wait()
+	})
+	for r := range found {
+		m.mark(r)
+		changed = append(changed, r.entry.Name)
+	}
+	return changed, group.Wait()
+}
+
+func (m *marks) read(ctx context.Context, e bucket.NameEntry, found chan<- read) error {
+	n, err := m.src.Name(ctx, e.Name)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return nil // gone meanwhile
+	}
+	var closure []ocispec.Descriptor
+	if err == nil {
+		closure, err = inspect.Closure(ctx, m.src, n)
+	}
+	if err != nil {
+		return fmt.Errorf("nothing is pruned, because it is not known what name %q needs: %w; export it again, or delete it with `layoutfs rm`", e.Name, err)
+	}
+	select {
+	case found <- read{e, closure}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (m *marks) mark(r read) {
+	if old, ok := m.names[r.entry.Name]; ok {
+		m.unmark(old)
+	}
+	n := &known{name: r.entry.Name, version: r.entry.Version}
+	for _, d := range r.closure {
+		k := keyOf(d.Digest)
+		at, ok := m.at[k]
+		if !ok {
+			at = int32(len(m.size))
+			m.at[k] = at
+			m.size = append(m.size, d.Size)
+			m.users = append(m.users, 0)
+		}
+		m.users[at]++
+		n.blobs = append(n.blobs, at)
+	}
+	m.names[n.name] = n
+}
+
+func (m *marks) unmark(n *known) {
+	if n.gone {
+		return
+	}
+	n.gone = true
+	for _, at := range n.blobs {
+		m.users[at]--
+	}
+}
+
+// unique is how many bytes a name alone reaches.
+func (m *marks) unique(n *known) (bytes int64) {
+	for _, at := range n.blobs {
+		if m.users[at] == 1 {
+			bytes += m.size[at]
+		}
+	}
+	return bytes
+}
+
+// total is how many bytes all names reach.
+func (m *marks) total() (bytes int64) {
+	for at, users := range m.users {
+		if users > 0 {
+			bytes += m.size[at]
+		}
+	}
+	return bytes
+}
