@@ -75,7 +75,10 @@ func permission(p bucket.Permission) Finding {
 	switch p.Outcome {
 	case bucket.Allowed:
 	case bucket.Denied:
-		f.Result, f.Says = Fail, "denied; it is needed "+p.Action.For
+		f.Result, f.Says = Fail, "denied; it is needed for "+p.Action.For
+		if p.Action.Optional {
+			f.Result = Warn
+		}
 		f.Do = "allow " + p.Action.Name + " on " + resource(p.Action) + " in the policy of this user or role, and in that of the bucket"
 	default:
 		f.Result, f.Says = Warn, fmt.Sprint(p.Err)

@@ -21,6 +21,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/layoutfs/layoutfs/doctor"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -113,6 +114,7 @@ func TestPolicy(t *testing.T) {
 			c := s.config(t)
 			u := s.user(t, c, p.readWrite.without(action))
 			wantPermissions(t, s.client(t, u), []string{action})
+			wantFinding(t, u, action)
 			if said := withoutAction[action](t, c, u); !strings.Contains(said, action) {
 				t.Errorf("nothing says that %s is missing:\n%s", action, said)
 			}
@@ -155,6 +157,26 @@ func wantPermissions(t *testing.T, c *bucket.Client, denied []string) {
 			t.Errorf("%s is %s (%v), want %s", p.Action.Name, p.Outcome, p.Err, want)
 		}
 	}
+}
+
+// wantFinding has doctor find that an action is denied, and fail if a mount cannot do without.
+func wantFinding(t *testing.T, u bucket.Config, action string) {
+	t.Helper()
+	want := doctor.Fail
+	if action == "s3:DeleteObject" || action == "s3:ListBucketMultipartUploads" {
+		want = doctor.Warn
+	}
+	out, err := try(t, []string{"LAYOUTFS_S3=" + csv(u)}, layoutfs, "doctor", "--format", "json", "--cache-dir", t.TempDir())
+	if (err != nil) != (want == doctor.Fail) {
+		t.Errorf("doctor ends with %v", err)
+	}
+	for line := range strings.Lines(out) {
+		var f doctor.Finding
+		if json.Unmarshal([]byte(line), &f) == nil && f.Result == want && strings.Contains(f.What+f.Says, action) {
+			return
+		}
+	}
+	t.Errorf("doctor does not find that %s is denied:\n%s", action, out)
 }
 
 // newCache is a cache with a layer that goes up in parts and one that does not.
@@ -257,7 +279,7 @@ func testReadOnlyPolicy(t *testing.T, s *server, p policy) {
 	if e := h.status().LastError; e != nil {
 		t.Errorf("the mount says: %s", e.Text)
 	}
-	wantPermissions(t, s.client(t, u), []string{"s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"})
+	wantPermissions(t, s.client(t, u), []string{"s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListBucketMultipartUploads"})
 }
 
 func testPrefixPolicy(t *testing.T, s *server, p policy) {
@@ -308,6 +330,16 @@ var withoutAction = map[string]func(t *testing.T, owner, u bucket.Config) string
 			t.Error("the deletion does not fail")
 		}
 		return h.do("status", h.mnt)
+	},
+	"s3:ListBucketMultipartUploads": func(t *testing.T, _, u bucket.Config) string {
+		testWork(t, u)
+		testDelete(t, u)
+		c, err := bucket.Open(t.Context(), u, bucket.Options{})
+		must(t, err)
+		for _, err := range c.ListUploads(t.Context()) {
+			return err.Error()
+		}
+		return ""
 	},
 }
 

@@ -15,6 +15,7 @@ type Action struct {
 	For      string // what it is needed for
 	Bucket   bool   // granted on the bucket itself, not on its objects
 	ReadOnly bool   // a read-only mount needs it too
+	Optional bool   // a mount does without, if nobody wants what it is for
 }
 
 // Actions are what a mount with c needs to be allowed. Those of kms are granted on the key.
@@ -24,7 +25,8 @@ func (c Config) Actions() []Action {
 		{Name: "s3:GetObject", For: "reading names and blobs, and looking whether a blob is there", ReadOnly: true},
 		{Name: "s3:PutObject", For: "uploading blobs, whole and in parts, touching them, and writing names"},
 		{Name: "s3:AbortMultipartUpload", For: "removing the parts of an upload that failed"},
-		{Name: "s3:DeleteObject", For: "deleting names with --allow-delete, and what prune removes; nothing else"},
+		{Name: "s3:DeleteObject", For: "deleting names with --allow-delete, and what prune removes; nothing else", Optional: true},
+		{Name: "s3:ListBucketMultipartUploads", For: "finding the parts of unfinished uploads that prune removes; nothing else", Bucket: true, Optional: true},
 	}
 	if c.Storage.ACL != "" {
 		actions = append(actions, Action{Name: "s3:PutObjectAcl", For: "acl=" + c.Storage.ACL})
@@ -65,6 +67,8 @@ func (c Config) needs(err error) string {
 	switch operation := op.Operation(); operation {
 	case "ListObjectsV2":
 		return "s3:ListBucket"
+	case "ListMultipartUploads":
+		return "s3:ListBucketMultipartUploads"
 	case "GetObject", "HeadObject": // who may not list is told the same of what is not there
 		return "s3:GetObject and s3:ListBucket"
 	case "CopyObject", "UploadPartCopy":

@@ -48,6 +48,12 @@ func TestDeniedRequestsSayWhatTheyNeed(t *testing.T) {
 		{"s3:DeleteObject", "s3:DeleteObject", func(ctx context.Context, c *bucket.Client) error {
 			return c.DeleteName(ctx, "app")
 		}},
+		{"s3:ListBucketMultipartUploads", "s3:ListBucketMultipartUploads", func(ctx context.Context, c *bucket.Client) error {
+			for _, err := range c.ListUploads(ctx) {
+				return err
+			}
+			return nil
+		}},
 	}
 	cfg := buckettest.Start(t)
 	cfg.Storage.ACL = "private"

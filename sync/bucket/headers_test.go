@@ -19,6 +19,8 @@ import (
 func operation(r *http.Request) string {
 	q, copies := r.URL.Query(), r.Header.Get("X-Amz-Copy-Source") != ""
 	switch {
+	case q.Has("uploads") && r.Method == http.MethodGet:
+		return "ListMultipartUploads"
 	case q.Has("uploads"):
 		return "CreateMultipartUpload"
 	case r.Method == http.MethodPost:

@@ -92,6 +92,8 @@ func (t *trial) request(ctx context.Context, action string) error {
 		return t.abort(ctx)
 	case "s3:DeleteObject":
 		return t.delete(ctx)
+	case "s3:ListBucketMultipartUploads":
+		return t.uploads(ctx)
 	}
 	return t.begin(ctx) // s3:PutObjectAcl, kms:GenerateDataKey
 }
@@ -187,6 +189,14 @@ func (t *trial) delete(ctx context.Context) error {
 		return fmt.Errorf("a delete marker of %s is left: %w", *in.Key, err)
 	}
 	return nil
+}
+
+// uploads lists one unfinished upload. A server without such a listing denies nobody.
+func (t *trial) uploads(ctx context.Context) error {
+	_, err := t.c.s3.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
+		Bucket: &t.c.config.Bucket, Prefix: &t.c.config.Prefix, MaxUploads: aws.Int32(1),
+	})
+	return allowing(err, "NotImplemented")
 }
 
 // key is an object's that nobody has, where blobs are.

@@ -18,6 +18,8 @@ func actionOf(r *http.Request) string {
 	switch op := operation(r); op {
 	case "ListObjectsV2":
 		return "s3:ListBucket"
+	case "ListMultipartUploads":
+		return "s3:ListBucketMultipartUploads"
 	case "GetObject", "HeadObject":
 		return "s3:GetObject"
 	case "AbortMultipartUpload", "DeleteObject":
@@ -66,6 +68,7 @@ func TestPermissions(t *testing.T) {
 		{bucket.Storage{}, []string{"s3:PutObject"}, nil},
 		{bucket.Storage{}, []string{"s3:AbortMultipartUpload"}, nil},
 		{bucket.Storage{}, []string{"s3:DeleteObject"}, nil},
+		{bucket.Storage{}, []string{"s3:ListBucketMultipartUploads"}, nil},
 		{bucket.Storage{}, []string{"s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"}, nil},
 		{bucket.Storage{}, []string{"s3:GetObject", "s3:ListBucket"}, []string{"s3:GetObject"}},
 		{kms, nil, nil},
