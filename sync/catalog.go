@@ -23,7 +23,8 @@ type entry struct {
 	learnt    time.Time
 	again     time.Time // it could not be read, and is not tried before
 	read      bool      // its closure is in the index
-	unpublish bool      // a write-back publication that has not reached the bucket
+	unpublish bool      // an acknowledged publication that has not reached the bucket
+	early     bool      // it came before its blobs
 }
 
 // catalog holds the names of the bucket, as last listed, with what this host published since.

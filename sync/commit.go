@@ -121,6 +121,7 @@ func (e *Engine) commitBlob(ctx context.Context, path string, d digest.Digest) e
 	}
 	a, asked := e.presence.recall(d, rely)
 	e.uploader.add(d, size, !asked || a.found)
+	e.pending.came()
 	return nil
 }
 
@@ -158,6 +159,7 @@ func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Diges
 		return err
 	}
 	e.settle(d)
+	e.pending.came()
 	return e.kept(d, int64(len(b)))
 }
 

@@ -167,7 +167,11 @@ var errNotYet = fmt.Errorf("nobody has written it yet: %w", iofs.ErrNotExist)
 
 // nowhere is what is said of a blob that is neither in the bucket nor here.
 func (e *Engine) nowhere(d digest.Digest) error {
-	if _, known, err := e.index.Blob(d); err == nil && !known {
+	_, known, err := e.index.Blob(d)
+	if err == nil && !known {
+		known, err = e.index.Reached(d)
+	}
+	if err == nil && !known {
 		return fmt.Errorf("blob %s is neither in the bucket nor here: %w", d, errNotYet)
 	}
 	return fmt.Errorf("blob %s is neither in the bucket nor here; export again to write it anew: %w", d, iofs.ErrNotExist)

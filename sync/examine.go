@@ -95,7 +95,7 @@ func (e *Engine) offered(ctx context.Context, d digest.Digest) bool {
 // look looks for the blobs of a name and notes what it finds.
 func (e *Engine) look(ctx context.Context, name string) error {
 	ent, ok := e.catalog.get(name)
-	if !ok || ent.broken != "" || ent.empty {
+	if !ok || ent.broken != "" || ent.empty || ent.early {
 		return nil
 	}
 	h := health{at: time.Now(), answered: e.guard.up()}

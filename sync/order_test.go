@@ -1,9 +1,14 @@
 package sync
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	iofs "io/fs"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -21,49 +26,101 @@ func indexManifest(t *testing.T, caches ...cache) cache {
 	return cache{manifest: b, desc: ocispec.Descriptor{MediaType: idx.MediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}}
 }
 
+var modes = map[string]func(*Options){"through": nil, "back": func(o *Options) { o.WriteBack = true }}
+
 // TestBlobsOfALayoutComeInAnyOrder holds that a layout can be copied with cp -r, rsync and tar, which take its
-// blobs in the order of their names. The index.json that comes last is what must find all there.
+// files in an order of their own, rsync its index.json first.
 func TestBlobsOfALayoutComeInAnyOrder(t *testing.T) {
-	for name, set := range map[string]func(*Options){"through": nil, "back": func(o *Options) { o.WriteBack = true }} {
-		t.Run(name, func(t *testing.T) {
-			b := newMemBucket()
-			h := newHost(t, b, set)
-			one, two := newCache(t, random(100, 1), random(100, 2)), newCache(t, random(100, 3))
-			all := indexManifest(t, one, two)
-			for _, content := range [][]byte{all.manifest, one.manifest, one.layers[1], two.config, one.config, two.manifest, one.layers[0], two.layers[0]} {
-				h.mustWrite(content)
-			}
-			must(t, h.tag("app", latest, all.desc))
-			must(t, h.Flush(t.Context()))
-			other := newHost(t, b, nil)
-			if got := other.shownTags("app")[latest]; got != all.desc.Digest {
-				t.Errorf("another host sees %q", got)
-			}
-			for _, content := range [][]byte{all.manifest, one.manifest, one.config, one.layers[0], one.layers[1], two.manifest, two.config, two.layers[0]} {
-				if got, err := other.read(digest.FromBytes(content)); err != nil || string(got) != string(content) {
-					t.Errorf("another host reads %d bytes of %d, %v", len(got), len(content), err)
+	one, two := newCache(t, random(100, 1), random(100, 2)), newCache(t, random(100, 3))
+	all := indexManifest(t, one, two)
+	contents := [][]byte{all.manifest, one.manifest, one.layers[1], two.config, one.config, two.manifest, one.layers[0], two.layers[0]}
+	for mode, set := range modes {
+		for _, tagged := range []int{0, 1, 5, len(contents)} { // after so many blobs comes index.json
+			t.Run(fmt.Sprintf("%s, index.json after %d", mode, tagged), func(t *testing.T) {
+				b := newMemBucket()
+				h := newHost(t, b, set)
+				for i, content := range contents {
+					if i == tagged {
+						must(t, h.tag("app", latest, all.desc))
+						h.restart()
+					}
+					h.mustWrite(content)
 				}
-			}
-		})
+				if tagged == len(contents) {
+					must(t, h.tag("app", latest, all.desc))
+				}
+				if got := h.shownTags("app")[latest]; got != all.desc.Digest {
+					t.Errorf("this host shows %q", got)
+				}
+				must(t, h.Flush(t.Context()))
+				other := newHost(t, b, nil)
+				if got := other.shownTags("app")[latest]; got != all.desc.Digest {
+					t.Errorf("another host shows %q", got)
+				}
+				for _, content := range contents {
+					if got, err := other.read(digest.FromBytes(content)); err != nil || !bytes.Equal(got, content) {
+						t.Errorf("another host reads %d bytes of %d, %v", len(got), len(content), err)
+					}
+				}
+			})
+		}
 	}
 }
 
-// TestNameOfBlobsThatDoNotCome has a layout of which some platforms were never copied.
+// TestEarlyNameIsPublishedByItsLastBlob holds that nobody has to ask for that.
+func TestEarlyNameIsPublishedByItsLastBlob(t *testing.T) {
+	b := newMemBucket()
+	published := make(chan string, 10)
+	b.failing(func(_ context.Context, verb, key string) error {
+		if verb == "putname" {
+			published <- key
+		}
+		return nil
+	})
+	h := newHost(t, b, nil)
+	c := newCache(t, random(100, 1))
+	must(t, h.tag("app", latest, c.desc))
+	for _, content := range [][]byte{c.manifest, c.config} {
+		h.mustWrite(content)
+	}
+	h.mustWrite(c.layers[0])
+	select {
+	case name := <-published:
+		if name != "app" {
+			t.Errorf("%q is published", name)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the name is not published")
+	}
+}
+
+// TestNameOfBlobsThatDoNotCome has a layout of which some platforms were never copied: that is told, and the tag
+// can be taken back.
 func TestNameOfBlobsThatDoNotCome(t *testing.T) {
-	for name, set := range map[string]func(*Options){"through": nil, "back": func(o *Options) { o.WriteBack = true }} {
-		t.Run(name, func(t *testing.T) {
+	for mode, set := range modes {
+		t.Run(mode, func(t *testing.T) {
 			b := newMemBucket()
 			h := newHost(t, b, set)
 			one, two := newCache(t, random(100, 1)), newCache(t, random(100, 2))
 			all := indexManifest(t, one, two)
-			for _, content := range [][]byte{all.manifest, one.layers[0], one.config, one.manifest} {
-				h.mustWrite(content)
+			must(t, h.export("app", latest, one))
+			must(t, h.Flush(t.Context()))
+			h.mustWrite(all.manifest)
+			must(t, h.tag("app", latest, all.desc))
+
+			err := h.Flush(t.Context())
+			if err == nil || !strings.Contains(err.Error(), two.desc.Digest.String()) || h.Status().Pending != 1 {
+				t.Errorf("flush: %v, with %d names waiting", err, h.Status().Pending)
 			}
-			if err := h.tag("app", latest, all.desc); !errors.Is(err, iofs.ErrNotExist) {
-				t.Errorf("publish: %v", err)
+			if n, _ := b.name("app"); n.Descriptor == nil || n.Descriptor.Digest != one.desc.Digest {
+				t.Errorf("the bucket has %+v", n.Descriptor)
 			}
-			if n, ok := b.name("app"); ok {
-				t.Errorf("the name is in the bucket: %+v", n.Descriptor)
+			before, err := h.Index(t.Context(), "app")
+			must(t, err)
+			must(t, h.Publish(t.Context(), "app", before, indexOf(t)))
+			must(t, h.Flush(t.Context()))
+			if got := h.shownTags("app")[latest]; got != one.desc.Digest {
+				t.Errorf("after the tag was taken back %q is shown", got)
 			}
 		})
 	}

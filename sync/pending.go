@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,11 +16,13 @@ import (
 	"github.com/layoutfs/layoutfs/index"
 )
 
-// pendingName is a publication that was acknowledged under write back and waits for its closure to be
-// in the bucket. It is a file in staged/, so that it survives whatever happens to us.
+// pendingName is a publication that was acknowledged and waits for its closure to be in the bucket: under
+// write back, and when index.json came before the blobs that it names. It is a file in staged/, so that it
+// survives whatever happens to us.
 type pendingName struct {
 	Name       string             `json:"name"`
 	Descriptor ocispec.Descriptor `json:"descriptor"`
+	Early      bool               `json:"early,omitempty"` // it came before its blobs
 }
 
 // pending holds the publications that wait. The newest of a name wins.
@@ -41,6 +44,16 @@ func (p *pending) rouse() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+}
+
+// came has the publisher look whether a blob that has come is what a publication waits for.
+func (p *pending) came() {
+	p.mu.Lock()
+	waits := len(p.docs) > 0
+	p.mu.Unlock()
+	if waits {
+		p.rouse()
 	}
 }
 
@@ -74,16 +87,43 @@ func (e *Engine) publishLater(ctx context.Context, name string, desc ocispec.Des
 	if err != nil {
 		return err
 	}
-	doc, err := json.Marshal(pendingName{Name: name, Descriptor: desc})
+	if err := e.keepPending(name, entry{desc: desc, learnt: time.Now(), read: true, unpublish: true}); err != nil {
+		return err
+	}
+	return e.index.PutName(index.Name{Name: name, Descriptor: desc, Closure: closure})
+}
+
+// publishWhenThere acknowledges a publication that came before its blobs. rsync copies index.json first, cp
+// may. Until they come it is shown here, and counts as what is not in the bucket yet.
+func (e *Engine) publishWhenThere(name string, desc ocispec.Descriptor, why error) error {
+	e.log.Warn("a name is published when its blobs are there", "name", name, "err", why)
+	return e.keepPending(name, entry{desc: desc, learnt: time.Now(), unpublish: true, early: true})
+}
+
+func (e *Engine) keepPending(name string, ent entry) error {
+	doc, err := json.Marshal(pendingName{Name: name, Descriptor: ent.desc, Early: ent.early})
 	if err != nil {
 		return err
 	}
 	if err := e.disk.PutPending(name, doc); err != nil {
 		return err
 	}
-	e.catalog.set(name, entry{desc: desc, learnt: time.Now(), read: true, unpublish: true})
+	e.catalog.set(name, ent)
 	e.pending.put(name, doc)
-	return e.index.PutName(index.Name{Name: name, Descriptor: desc, Closure: closure})
+	return nil
+}
+
+// withdraw drops a publication that waits for blobs which may never come. It says whether there was one.
+func (e *Engine) withdraw(name string) (bool, error) {
+	ent, ok := e.catalog.get(name)
+	doc, waits := e.pending.get(name)
+	if !ok || !waits || !ent.early {
+		return false, nil
+	}
+	if err := e.dropPending(name, doc); err != nil {
+		return true, err
+	}
+	return true, e.dropName(name) // what the bucket has of it is listed next
 }
 
 // publishPending publishes what waits, once; the error joins those of the names that still wait.
@@ -95,6 +135,15 @@ func (e *Engine) publishPending(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// onlyEarly says whether all that a joined error tells of is publications whose blobs have not come.
+func onlyEarly(err error) bool {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return errors.Is(err, errNotYet)
+	}
+	return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !errors.Is(err, errNotYet) })
 }
 
 // publishDoc publishes what waits under a name, unless something newer does by now.
@@ -138,6 +187,9 @@ func (e *Engine) publisher() {
 		if err == nil {
 			after = retryMin
 			continue
+		}
+		if onlyEarly(err) {
+			continue // until another blob comes
 		}
 		e.guard.report(err)
 		e.log.Warn("publication failed, it will be tried again", "after", after, "err", err)

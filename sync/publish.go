@@ -3,6 +3,7 @@ package sync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	iofs "io/fs"
 
@@ -59,17 +60,31 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 	case c.removed && e.o.AllowDelete:
 		return e.deleteName(ctx, name)
 	case c.removed:
+		if early, err := e.withdraw(name); early || err != nil {
+			return err
+		}
 		e.log.Info("a tag was dropped; its name stays in the bucket", "name", name)
 		return nil
-	case e.o.WriteBack:
-		return e.publishLater(ctx, name, stored(c.desc))
+	}
+	desc := stored(c.desc)
+	err := e.acknowledge(ctx, name, desc)
+	if errors.Is(err, errNotYet) {
+		return e.publishWhenThere(name, desc, err)
+	}
+	return err
+}
+
+// acknowledge publishes; under write back it keeps what is to be published.
+func (e *Engine) acknowledge(ctx context.Context, name string, desc ocispec.Descriptor) error {
+	if e.o.WriteBack {
+		return e.publishLater(ctx, name, desc)
 	}
 	release, err := e.turns.take(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return e.publish(ctx, name, stored(c.desc))
+	return e.publish(ctx, name, desc)
 }
 
 // publish writes a name object, when the closure of its descriptor is in the bucket. It is the caller's
@@ -108,6 +123,9 @@ func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descript
 func (e *Engine) read(ctx context.Context, desc ocispec.Descriptor) (b []byte, closure []ocispec.Descriptor, err error) {
 	if b, err = e.readBlob(ctx, desc); err == nil {
 		closure, err = e.closureOf(ctx, desc, b)
+	}
+	if errors.Is(err, iofs.ErrNotExist) {
+		err = e.nowhere(desc.Digest)
 	}
 	return b, closure, err
 }

@@ -51,7 +51,7 @@ func (e *Engine) recoverPending() error {
 		if err != nil {
 			return err
 		}
-		e.catalog.set(name, entry{desc: p.Descriptor, read: len(known.Closure) > 0, unpublish: true})
+		e.catalog.set(name, entry{desc: p.Descriptor, read: len(known.Closure) > 0, unpublish: true, early: p.Early})
 		e.pending.put(name, doc)
 	}
 	return nil
