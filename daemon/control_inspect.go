@@ -89,15 +89,19 @@ func (d *Daemon) names(prefix string) iter.Seq2[inspect.Name, error] {
 			yield(inspect.Name{}, err)
 			return
 		}
+		unreadable := d.engine.Status().Unreadable
 		for n, err := range d.parts.index.Names(prefix) {
 			if _, ok := waiting[n.Name]; ok && err == nil {
 				continue
 			}
-			if !yield(nameOf(n), err) || err != nil {
+			known := nameOf(n)
+			known.Broken = unreadable[n.Name]
+			delete(unreadable, n.Name)
+			if !yield(known, err) || err != nil {
 				return
 			}
 		}
-		for name, why := range d.engine.Status().Broken {
+		for name, why := range unreadable {
 			if !yield(inspect.Name{Name: name, Broken: why}, nil) {
 				return
 			}

@@ -19,6 +19,7 @@ type entry struct {
 	desc      ocispec.Descriptor
 	config    *ocispec.Descriptor // of a synthesised layout
 	broken    string              // why it cannot be shown
+	warning   string              // why it is of no use to some
 	empty     bool                // a cache without layers: there is nothing to show
 	learnt    time.Time
 	again     time.Time // it could not be read, and is not tried before
@@ -210,11 +211,11 @@ func (c *catalog) knows(d digest.Digest, scope string) bool {
 }
 
 // noteRead notes that the closure of a name is in the index, if it still has that manifest.
-func (c *catalog) noteRead(name string, d digest.Digest) {
+func (c *catalog) noteRead(name string, d digest.Digest, warning string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.names[name]; ok && e.desc.Digest == d {
-		e.read = true
+		e.read, e.warning = true, warning
 		c.names[name] = e
 	}
 }
@@ -262,6 +263,19 @@ func (e entry) mayChange(began time.Time) bool { return !e.unpublish && e.learnt
 
 func sameVersion(a, b index.Version) bool {
 	return a.ETag == b.ETag && a.Size == b.Size && a.LastModified.Equal(b.LastModified)
+}
+
+// warnings lists the names that are of no use to some clients, and why.
+func (c *catalog) warnings() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]string{}
+	for name, e := range c.names {
+		if e.warning != "" {
+			all[name] = e.warning
+		}
+	}
+	return all
 }
 
 func (c *catalog) count() int {

@@ -190,7 +190,9 @@ func (e *Engine) Status() Status {
 	up, last := e.guard.state()
 	return Status{
 		Names:       e.catalog.count(),
-		Broken:      e.catalog.brokenNames(),
+		Broken:      e.catalog.broken(),
+		Unreadable:  e.catalog.unreadable(),
+		Large:       e.catalog.warnings(),
 		Staged:      Count{Blobs: u.StagedBlobs, Bytes: u.StagedBytes},
 		Warm:        Count{Blobs: u.WarmBlobs, Bytes: u.WarmBytes},
 		Partial:     Count{Blobs: u.PartialBlobs, Bytes: u.PartialBytes},

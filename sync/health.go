@@ -105,17 +105,28 @@ func (c *catalog) named(manifest digest.Digest) (string, bool) {
 	return name, ok
 }
 
-// brokenNames lists the names of which something cannot be shown, and why.
-func (c *catalog) brokenNames() map[string]string {
+// unreadable lists the names whose objects cannot be understood, and why.
+func (c *catalog) unreadable() map[string]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	broken := map[string]string{}
+	names := map[string]string{}
 	for name, e := range c.names {
 		if e.broken != "" {
-			broken[name] = e.broken
-		} else if h := c.health[name]; h.lost {
-			broken[name] = h.why
+			names[name] = e.broken
 		}
 	}
-	return broken
+	return names
+}
+
+// broken lists the names of which something cannot be shown, and why.
+func (c *catalog) broken() map[string]string {
+	names := c.unreadable()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, h := range c.health {
+		if h.lost {
+			names[name] = h.why
+		}
+	}
+	return names
 }

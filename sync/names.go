@@ -64,7 +64,9 @@ func (e *Engine) closure(ctx context.Context, name string) ([]ocispec.Descriptor
 		now.Closure = closure
 		return now.Descriptor.Digest == n.Descriptor.Digest
 	})
-	e.catalog.noteRead(name, n.Descriptor.Digest)
+	warning := unimportable(closure)
+	e.warn(name, warning)
+	e.catalog.noteRead(name, n.Descriptor.Digest, warning)
 	return closure, err
 }
 

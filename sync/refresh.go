@@ -34,7 +34,7 @@ func (e *Engine) loadNames() error {
 }
 
 func entryOf(n index.Name) entry {
-	ent := entry{version: n.Version, desc: n.Descriptor, read: len(n.Closure) > 0}
+	ent := entry{version: n.Version, desc: n.Descriptor, read: len(n.Closure) > 0, warning: unimportable(n.Closure)}
 	if n.Synthetic && len(n.Closure) > 1 {
 		ent.config = &n.Closure[1]
 	}
@@ -191,6 +191,14 @@ func (e *Engine) learn(n index.Name) error {
 	}
 	ent := entryOf(n)
 	ent.learnt = time.Now()
+	e.warn(n.Name, ent.warning)
 	e.catalog.set(n.Name, ent)
 	return nil
+}
+
+// warn logs what is said of a name, once.
+func (e *Engine) warn(name, warning string) {
+	if old, _ := e.catalog.get(name); warning != "" && old.warning != warning {
+		e.log.Warn("a cache is too large", "name", name, "why", warning)
+	}
 }

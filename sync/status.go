@@ -8,12 +8,15 @@ import (
 
 // Status is a report on a running engine. Sizes are in bytes.
 type Status struct {
-	Names   int               `json:"names"`            // known in the bucket
-	Broken  map[string]string `json:"broken,omitempty"` // names that cannot be shown, and why
-	Staged  Count             `json:"staged"`
-	Warm    Count             `json:"warm"`
-	Partial Count             `json:"partial"`
-	Pending int               `json:"pending"` // names that wait for publication (write back)
+	Names  int               `json:"names"`            // known in the bucket
+	Broken map[string]string `json:"broken,omitempty"` // names of which something cannot be shown, and why
+	// Unreadable are those of Broken whose objects cannot be understood: what is known of them is of an earlier time.
+	Unreadable map[string]string `json:"-"`
+	Large      map[string]string `json:"large,omitempty"` // names that BuildKit's type=local cannot import, and why
+	Staged     Count             `json:"staged"`
+	Warm       Count             `json:"warm"`
+	Partial    Count             `json:"partial"`
+	Pending    int               `json:"pending"` // names that wait for publication (write back)
 
 	Uploading   []Transfer `json:"uploading"`
 	Downloading []Transfer `json:"downloading"`

@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"sync"
 
+	"github.com/dustin/go-humanize"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -20,7 +21,7 @@ import (
 // the layout; otherwise a type=s3 client wrote it, and manifest and config are synthesised.
 func (e *Engine) understand(obj bucket.Name) (index.Name, error) {
 	n := index.Name{Name: obj.Name, Version: index.Version(obj.Version)}
-	if obj.Descriptor != nil {
+	if obj.Descriptor != nil && !isSmaller(obj) {
 		n.Descriptor = *obj.Descriptor
 		// Most names that are read again say what they said.
 		if old, ok, err := e.index.Name(obj.Name); err == nil && ok && !old.Synthetic && old.Descriptor.Digest == n.Descriptor.Digest {
@@ -35,6 +36,32 @@ func (e *Engine) understand(obj bucket.Name) (index.Name, error) {
 	e.layouts.put(obj.Name, layout)
 	n.Descriptor, n.Closure, n.Synthetic = layout.Descriptor, order(layout), true
 	return n, nil
+}
+
+// isSmaller says whether the layout that would be synthesised is of use to BuildKit and the layout that was
+// written is too large for it. A config is smaller than its CacheConfig.
+func isSmaller(obj bucket.Name) bool {
+	own := obj.Descriptor.Size
+	if !cacheconfig.TooLarge(own, int64(len(obj.Body))) {
+		return false
+	}
+	layout, err := cacheconfig.Import(obj.Body)
+	if err != nil || len(layout.Closure) <= 2 {
+		return false // no cache
+	}
+	config := int64(len(layout.Config))
+	return !cacheconfig.TooLarge(layout.Descriptor.Size, config) && (layout.Timeless || cacheconfig.TooLarge(own, config))
+}
+
+// unimportable says why BuildKit's type=local cannot import a cache, of its closure; empty if it can.
+func unimportable(closure []ocispec.Descriptor) string {
+	for i, d := range closure {
+		if i > 0 && d.MediaType == cacheconfig.MediaType && cacheconfig.TooLarge(closure[0].Size, d.Size) {
+			return fmt.Sprintf("its manifest has %s and its config %s, and BuildKit's type=local imports no more than %s: import it with type=s3, or export less (mode=min)",
+				humanize.IBytes(uint64(closure[0].Size)), humanize.IBytes(uint64(d.Size)), humanize.IBytes(cacheconfig.MaxImport))
+		}
+	}
+	return ""
 }
 
 // order is the closure of a synthesised layout with the manifest first and the config second, which

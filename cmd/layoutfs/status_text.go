@@ -37,7 +37,10 @@ func printStatus(w io.Writer, s daemon.Status) error {
 	row("reachable", reachable(s))
 	row("names", fmt.Sprintf("%d, latest is %s", s.Names, strings.Join(s.Bucket.Names, ";")))
 	for _, name := range slices.Sorted(maps.Keys(s.Broken)) {
-		row("", fmt.Sprintf("%s cannot be shown: %s", name, s.Broken[name]))
+		row("", fmt.Sprintf("%s is broken: %s", name, s.Broken[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Large)) {
+		row("", fmt.Sprintf("%s is too large: %s", name, s.Large[name]))
 	}
 	row("mode", modeText(s.Mode))
 	row("staged", countText(s.Staged)+pendingText(s.Pending))

@@ -13,7 +13,8 @@ const statusOfABusyMount = `mountpoint   /mnt/cache
 bucket       s3://ci/team/ at http://127.0.0.1:9000 (region us-east-1)
 reachable    NO
 names        7, latest is main;app
-             broken cannot be shown: 2 blobs are gone
+             app is broken: 2 blobs are gone
+             lib is too large: its config has 2 MiB
 mode         write back, names may be deleted
 staged       3.0 MiB in 2 blobs, 1 name to be published
 warm         1.0 KiB in 1 blob
@@ -40,7 +41,7 @@ func TestStatusForPeople(t *testing.T) {
 		Mode:        daemon.ModeStatus{Write: "back", AllowDelete: true},
 		Passthrough: daemon.PassthroughStatus{Reason: "the kernel is too old"},
 		Status: sync.Status{
-			Names: 7, Broken: map[string]string{"broken": "2 blobs are gone"},
+			Names: 7, Broken: map[string]string{"app": "2 blobs are gone"}, Large: map[string]string{"lib": "its config has 2 MiB"},
 			Staged: sync.Count{Blobs: 2, Bytes: 3 << 20}, Warm: sync.Count{Blobs: 1, Bytes: 1 << 10}, Pending: 1,
 			Uploading: []sync.Transfer{{Digest: "sha256:aa", Done: 1 << 20, Size: 2 << 20}, {Digest: "sha256:bb", Size: 1 << 20}},
 			Counters:  sync.Counters{UploadedBytes: 5, UploadedBlobs: 1, Requests: 9, Published: 1, Errors: 1},

@@ -15,6 +15,7 @@ type Layout struct {
 	Manifest, Config []byte
 	Descriptor       ocispec.Descriptor
 	Closure          []ocispec.Descriptor
+	Timeless         bool // it does not say when its layers and results were made
 }
 
 // Import makes a layout of a CacheConfig that type=s3 wrote: an image manifest with the layers, each
@@ -54,7 +55,9 @@ func Import(cacheConfig []byte) (Layout, error) {
 	if err := dropTimes(fields, descs.list); err != nil {
 		return Layout{}, err
 	}
-	return assemble(fields, descs.list)
+	l, err = assemble(fields, descs.list)
+	l.Timeless = true
+	return l, err
 }
 
 // unique holds descriptors in the order of their first occurrence. Of several for one digest the last
