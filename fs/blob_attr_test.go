@@ -121,10 +121,10 @@ func TestBlobHasOneName(t *testing.T) {
 	r, d, content := existing(t, 10_000)
 	put(t, r.path("scratch"), content)
 	for _, tc := range []struct{ from, to string }{
-		{r.blob(d), r.path("link")},
-		{r.path("scratch"), r.path("link")},
+		{r.blob(d), r.path(".link")},
+		{r.path("scratch"), r.path(".link")},
 		{r.path("scratch"), r.blob(digest.FromString("other"))},
-		{r.path("index.json"), r.path("link")},
+		{r.path("index.json"), r.path(".link")},
 	} {
 		wantErrno(t, "link "+tc.from, os.Link(tc.from, tc.to), syscall.EPERM)
 	}
@@ -133,23 +133,23 @@ func TestBlobHasOneName(t *testing.T) {
 
 func TestSymbolicLinks(t *testing.T) {
 	r, d, content := existing(t, 10_000)
-	must(t, os.Symlink(r.blob(d), r.path("link")))
-	wantContent(t, r.path("link"), content)
-	if to, err := os.Readlink(r.path("link")); err != nil || to != r.blob(d) {
+	must(t, os.Symlink(r.blob(d), r.path(".link")))
+	wantContent(t, r.path(".link"), content)
+	if to, err := os.Readlink(r.path(".link")); err != nil || to != r.blob(d) {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
-	must(t, os.Rename(r.path("link"), r.path("other")))
+	must(t, os.Rename(r.path(".link"), r.path(".other")))
 	at := time.Unix(1_600_000_000, 0)
-	must(t, unix.Lutimes(r.path("other"), []unix.Timeval{unix.NsecToTimeval(at.UnixNano()), unix.NsecToTimeval(at.UnixNano())}))
-	info, err := os.Lstat(r.path("other"))
+	must(t, unix.Lutimes(r.path(".other"), []unix.Timeval{unix.NsecToTimeval(at.UnixNano()), unix.NsecToTimeval(at.UnixNano())}))
+	info, err := os.Lstat(r.path(".other"))
 	must(t, err)
 	if info.Mode() != os.ModeSymlink|0o777 || !info.ModTime().Equal(at) {
 		t.Errorf("the link is %v from %v", info.Mode(), info.ModTime())
 	}
 	for _, to := range []string{r.blob(digest.FromString("other")), r.path("index.json"), r.path("oci-layout")} {
-		wantErrno(t, "rename of a link to "+to, os.Rename(r.path("other"), to), syscall.EPERM)
+		wantErrno(t, "rename of a link to "+to, os.Rename(r.path(".other"), to), syscall.EPERM)
 	}
-	must(t, os.Remove(r.path("other")))
+	must(t, os.Remove(r.path(".other")))
 	wantContent(t, r.blob(d), content)
 	// At the name of a blob there is a blob or what becomes one.
 	wantErrno(t, "a link as a blob", os.Symlink("x", r.blob(digest.FromString("other"))), syscall.EPERM)

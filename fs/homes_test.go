@@ -88,8 +88,8 @@ func TestNodesLastAsLongAsTheirFiles(t *testing.T) {
 		half := openFile(t, r.blob(digest.FromString(fmt.Sprint("half", i))), os.O_CREATE|os.O_WRONLY)
 		must(t, half.Close())
 		r.wantNothingThere(t, digest.FromString(fmt.Sprint("half", i)))
-		must(t, os.Symlink("x", r.path("link")))
-		must(t, os.Remove(r.path("link")))
+		must(t, os.Symlink("x", r.path(".link")))
+		must(t, os.Remove(r.path(".link")))
 		put(t, r.path("index.json.new"), []byte(indexOf("a")))
 		must(t, os.Rename(r.path("index.json.new"), r.path("index.json")))
 	}

@@ -220,9 +220,10 @@ func (d *layoutDir) Mknod(ctx context.Context, name string, mode, dev uint32, ou
 	return d.scratchOps.Mknod(ctx, name, mode, dev, out)
 }
 
-// Symlink refuses the names that every layout has.
+// Symlink refuses the names that a layout has or may get: on local disk, the link would lead who has the
+// directory of a name open to where only this daemon may write.
 func (d *layoutDir) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	if fixed(name) {
+	if !reserved(name) {
 		return nil, syscall.EPERM
 	}
 	return d.scratchOps.Symlink(ctx, target, name, out)

@@ -209,6 +209,33 @@ func TestBlobsAreFoundInEveryLayout(t *testing.T) {
 	r.wantNoBlob(t, d)
 }
 
+// A directory of a name may be open while the name is deleted. What is at its place then must not lead those who
+// have it open to elsewhere on this host, where the daemon may write and they may not.
+func TestLinkAtANameLeadsNowhere(t *testing.T) {
+	r := testMount(t, freshNames)
+	elsewhere := t.TempDir()
+	must(t, os.Mkdir(r.path(".dir"), 0o755))
+	must(t, os.Symlink(elsewhere, r.path(".dir", "link")))
+	for name, link := range map[string]func(path string) error{
+		"symlink": func(path string) error { return os.Symlink(elsewhere, path) },
+		"rename":  func(path string) error { return os.Rename(r.path(".dir", "link"), path) },
+	} {
+		r.names.set(name, emptyIndex)
+		dir := openFile(t, r.path(name), os.O_RDONLY)
+		r.names.remove(name)
+		inTime(t, "the end of what the kernel remembers of a name", func() {
+			for _, err := os.Stat(r.path(name)); err == nil; _, err = os.Stat(r.path(name)) {
+			}
+		})
+		wantErrno(t, name, link(r.path(name)), syscall.EPERM)
+		if fd, err := unix.Openat(int(dir.Fd()), "file", unix.O_CREAT|unix.O_WRONLY, 0o644); err == nil {
+			must(t, unix.Close(fd))
+		}
+		must(t, dir.Close())
+		wantNames(t, elsewhere)
+	}
+}
+
 // Odd names are names, too.
 var oddNames = []string{
 	"größe-日本語", "with space", "-rf", "*", "new\nline", "tab\t", "a:b", `back\slash`, "\xff\xfe", "%2e", strings.Repeat("n", 255),

@@ -98,13 +98,13 @@ func TestFilesAreListedAsWhatTheyAre(t *testing.T) {
 	r := testMount(t)
 	content := randomly(10)
 	d := r.blobs.add(t, content)
-	must(t, os.Symlink("x", r.path("link")))
+	must(t, os.Symlink("x", r.path(".link")))
 	must(t, os.Mkdir(r.path(".dir"), 0o755))
 	put(t, r.path("file"), nil)
 	put(t, r.path("blobs", "sha256", "tmp"), nil)
 	for dir, want := range map[string]map[string]os.FileMode{
 		r.mnt: {
-			"blobs": os.ModeDir, "index.json": 0, "oci-layout": 0, "link": os.ModeSymlink, ".dir": os.ModeDir, "file": 0,
+			"blobs": os.ModeDir, "index.json": 0, "oci-layout": 0, ".link": os.ModeSymlink, ".dir": os.ModeDir, "file": 0,
 		},
 		r.path("blobs", "sha256"): {"tmp": 0, d.Encoded(): 0},
 	} {

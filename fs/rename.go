@@ -28,7 +28,7 @@ func (d *scratchOps) Rename(ctx context.Context, name string, newParent fusefs.I
 	case *file:
 		return src.rename(ctx, dst, newName)
 	case *symlink:
-		return d.t.moveUnlessFixed(ctx, &src.at, dst, newName)
+		return d.t.moveLink(ctx, &src.at, dst, newName)
 	case *scratchDir:
 		return src.rename(ctx, dst, newName)
 	}
@@ -139,9 +139,10 @@ func (d *scratchDir) rename(ctx context.Context, dst folder, newName string) sys
 	return d.t.fail(ctx, "rename", d, d.t.move(&d.at, dst, newName))
 }
 
-func (t *tree) moveUnlessFixed(ctx context.Context, p *place, dst folder, newName string) syscall.Errno {
+// moveLink moves a symbolic link to where it may be.
+func (t *tree) moveLink(ctx context.Context, p *place, dst folder, newName string) syscall.Errno {
 	_, isBlobName := dst.target(newName)
-	if _, ok := dst.(*layoutDir); isBlobName || ok && fixed(newName) {
+	if _, ok := dst.(*layoutDir); isBlobName || ok && !reserved(newName) {
 		return syscall.EPERM
 	}
 	return errnoOf(ctx, t.move(p, dst, newName))
