@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,8 +119,8 @@ func longTime(s string) (time.Duration, error) {
 	}
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if number, ok := strings.CutSuffix(s, suffix); ok {
-			if d, err := time.ParseDuration(number + "h"); err == nil && d >= 0 {
-				return d / time.Hour * unit, nil
+			if n, err := strconv.ParseFloat(number, 64); err == nil && n >= 0 && n*float64(unit) < math.MaxInt64 {
+				return time.Duration(n * float64(unit)), nil
 			}
 		}
 	}

@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/layoutfs/layoutfs/inspect/prune"
+	"github.com/layoutfs/layoutfs/inspect/verify"
+)
+
+// TestPruneBesideExports prunes while builds export, of type=s3 and to a mount, what they exported long ago
+// and what nobody has needed since: the case in which an exporter relies on blobs that are about to go. An
+// export may fail for that; a name that was written has all its blobs, or prune has said which it lost.
+func TestPruneBesideExports(t *testing.T) {
+	dir := t.TempDir()
+	s, p, err := startEmbedded(t, dir)
+	must(t, err)
+	t.Cleanup(p.stop)
+	c := s.config(t)
+	client := s.client(t, c)
+	const short = ",touch_refresh=1s"
+	host := newHostFor(t, csv(c)+short)
+	b := newBuilder(t)
+	context := newContext(t)
+	export := func() (build, error) {
+		return b.try(context,
+			"--export-cache", "type=s3,mode=max,name=s3,"+csv(c)+short,
+			"--export-cache", "type=local,mode=max,dest="+host.path("local"))
+	}
+	if r, err := export(); err != nil {
+		t.Fatal(r.failures())
+	}
+	told, pruned, failed := 0, 0, 0
+	const rounds = 8
+	for round := range rounds {
+		for _, name := range []string{"s3", "local"} {
+			must(t, client.DeleteName(t.Context(), name))
+		}
+		longAgo(t, filepath.Join(dir, "data", "buckets", c.Bucket))
+		host.remount() // what it has seen a moment ago, it has seen a day ago
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for going := true; going; {
+				select {
+				case <-done:
+					going = false
+				default:
+				}
+				report, lost := pruneNow(t, csv(c)+short)
+				pruned += report.Blobs
+				told += lost
+			}
+		})
+		r, err := export()
+		close(done)
+		wg.Wait()
+		if err != nil {
+			failed++
+			mustBeOf(t, r.failures(), "input/output error", "failed to touch")
+		}
+		wantWhole(t, csv(c), told > 0, round)
+	}
+	if pruned == 0 || failed == rounds {
+		t.Errorf("%d blobs were pruned, %d exports failed: the test tests nothing", pruned, failed)
+	}
+	t.Logf("%d blobs were pruned; %d exports failed, because a blob went that they had just found; %d names lost some, and prune said so", pruned, failed, told)
+}
+
+// mustBeOf fails unless a text has one of some words.
+func mustBeOf(t testing.TB, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			return
+		}
+	}
+	t.Errorf("an export failed for another reason: %s", text)
+}
+
+// longAgo makes all that a bucket on local disk holds a day old.
+func longAgo(t testing.TB, dir string) {
+	t.Helper()
+	at := time.Now().Add(-24 * time.Hour)
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Chtimes(path, at, at)
+	}))
+}
+
+// pruneNow prunes a bucket, and counts the names of which it says that they lost blobs.
+func pruneNow(t testing.TB, csv string, args ...string) (report prune.Report, lost int) {
+	t.Helper()
+	cmd := exec.Command(layoutfs, append([]string{"prune", "--s3", csv, "--grace", "1m", "--format", "json"}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	lost = strings.Count(stderr.String(), "was written while blobs that it needs were pruned")
+	if err != nil && lost == 0 {
+		t.Errorf("prune: %v: %s", err, stderr.String())
+		return report, 0
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &report))
+	return report, lost
+}
+
+// wantWhole fails if a name of a bucket lacks blobs and nobody was told.
+func wantWhole(t testing.TB, csv string, told bool, round int) {
+	t.Helper()
+	out, err := exec.Command(layoutfs, "verify", "--quick", "--s3", csv, "--format", "json").Output()
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(string(out)) {
+		var p verify.Problem
+		if json.Unmarshal([]byte(line), &p) == nil && p.Kind == verify.Missing && !told {
+			t.Errorf("round %d: name %q lacks blob %s, and prune did not say so", round, p.Name, p.Digest)
+		}
+	}
+}
+
+// TestPruneKeepsWhatIsUsed: what stays is what names need, to the blob, on every server; and builds find it.
+func TestPruneKeepsWhatIsUsed(t *testing.T) {
+	onEachServer(t, func(t *testing.T, s *server) {
+		c := s.config(t)
+		client := s.client(t, c)
+		host := newHostFor(t, csv(c)+",touch_refresh=1s")
+		b := newBuilder(t)
+		main, other := newContext(t), newContext(t)
+		b.build(main, "--export-cache", "type=local,mode=max,dest="+host.path("main"))
+		used := blobsOf(t, client)
+		b.build(other, "--export-cache", "type=local,mode=max,dest="+host.path("pr/1"))
+		all := blobsOf(t, client)
+		host.do("rm", "pr/1")
+		var report prune.Report
+		eventually(t, "everything is older than the grace period", func() bool {
+			report, _ = pruneNowWith(t, csv(c)+",touch_refresh=1s", "2s")
+			return report.TooYoung == 0
+		})
+		left := blobsOf(t, client)
+		for d := range used {
+			if _, ok := left[d]; !ok {
+				t.Errorf("blob %s is gone, which main needs", d)
+			}
+		}
+		if len(left) != len(used) || len(all) == len(used) {
+			t.Errorf("of %d blobs %d are left, and main needs %d", len(all), len(left), len(used))
+		}
+		b.forget()
+		fresh := newHost(t, c)
+		b.build(main, "--import-cache", "type=local,src="+fresh.path("main")).wantAllCached(t)
+	})
+}
+
+func pruneNowWith(t testing.TB, csv, grace string) (prune.Report, int) {
+	t.Helper()
+	return pruneNow(t, csv, "--grace", grace)
+}
