@@ -15,7 +15,7 @@ import (
 func looking(paths ...string) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup
-	for i := range 4 {
+	for i := range 3 {
 		group.Go(func() {
 			for {
 				select {
@@ -40,7 +40,7 @@ func TestFileIsTheSameWhereverItIsMoved(t *testing.T) {
 	r := testMount(t)
 	dst := r.path("dst")
 	defer looking(dst)()
-	for i := range 120 {
+	for i := range 80 {
 		content := fmt.Append(nil, i, " is the content of a file")
 		d := digest.FromBytes(content)
 		put(t, dst, []byte("what is replaced"))

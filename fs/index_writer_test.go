@@ -252,7 +252,7 @@ func TestIndexWriterSeesWhatItWrote(t *testing.T) {
 func TestManyHostsTagsInOneBigIndex(t *testing.T) {
 	r := testMount(t)
 	var tags []string
-	for i := range 8000 {
+	for i := range 5500 {
 		tags = append(tags, fmt.Sprintf("tag-%d", i))
 	}
 	big := indexOf(tags...) // several requests long

@@ -96,7 +96,7 @@ func TestManyOpenOneBlobInAllWaysAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
-			for n := range 40 {
+			for n := range 24 {
 				switch {
 				case n%8 == i:
 					r.blobs.partial.Store(n%16 >= 8)

@@ -135,7 +135,7 @@ func TestBlobIsListedOnce(t *testing.T) {
 }
 
 func TestBlobsAreRemovedWhileTheyAreListed(t *testing.T) {
-	r, _ := manyBlobs(t, 1000)
+	r, _ := manyBlobs(t, 600)
 	mustShell(t, `find "$1" -type f -delete`, r.path("blobs", "sha256"))
 	wantNames(t, r.path("blobs", "sha256"))
 }

@@ -40,11 +40,14 @@ func asUser(uid uint32, name string, args ...string) (string, error) {
 // plainUserEnv tells that this process runs the suite for TestAsPlainUser.
 const plainUserEnv = "LAYOUTFS_TEST_PLAIN_USER"
 
-// The whole suite passes for a user who is not root, who mounts by fusermount3 and whose mount has no passthrough.
+// sameForAll are tests that take long and are not about who mounts.
+const sameForAll = "^(Fuzz.*|Test(TenThousandBlobs|TimesAreKept|Gate|ManyHostsTags|BlobsAreRemovedWhile|LocksBetween|FileIsTheSame).*)$"
+
+// The suite passes for a user who is not root, who mounts by fusermount3 and whose mount has no passthrough.
 func TestAsPlainUser(t *testing.T) {
 	needRoot(t)
 	dir := publicDir(t, nobody)
-	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.short", "-test.timeout=2m", "-test.skip=^(Fuzz|Benchmark)")
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=2m", "-test.skip="+sameForAll)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir, plainUserEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
