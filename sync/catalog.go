@@ -195,11 +195,12 @@ func (c *catalog) unread() []string {
 	return names
 }
 
-// knows says whether a digest is the manifest of a name, and all names of a scope have closures in the index.
+// knows says whether a digest is the manifest of a name, and that and all names of a scope have closures in the
+// index.
 func (c *catalog) knows(d digest.Digest, scope string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.manifests[d]; !ok {
+	if owner, ok := c.manifests[d]; !ok || !c.names[owner].read {
 		return false
 	}
 	for name, e := range c.names {

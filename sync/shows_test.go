@@ -36,3 +36,21 @@ func TestManifestsBelongToTheirLayouts(t *testing.T) {
 		t.Error("a manifest that a tag was given to is not shown")
 	}
 }
+
+// TestListingsAndLookupsAgree has a name that waits for its blobs, whose manifest is there.
+func TestListingsAndLookupsAgree(t *testing.T) {
+	h := newHost(t, newMemBucket(), nil)
+	other, early := newCache(t, random(100, 1)), newCache(t, random(100, 2))
+	must(t, h.export("other", latest, other))
+	h.mustWrite(early.manifest)
+	must(t, h.tag("early", latest, early.desc))
+	h.mustWrite(early.config)
+	for _, scope := range []string{"", "other", "early"} {
+		for d, err := range h.All(t.Context(), scope) {
+			must(t, err)
+			if !h.Shows(t.Context(), scope, d) {
+				t.Errorf("the layout %q lists %s and does not show it", scope, d)
+			}
+		}
+	}
+}
