@@ -169,7 +169,7 @@ func TestSpecialFilesAreRefused(t *testing.T) {
 
 func TestRenamesOfABlob(t *testing.T) {
 	r, d, content := existing(t, 10_000)
-	beginLayout(t, r.path("app"))
+	beginStore(t, r.path("app"))
 	other := r.blob(digest.FromString("other"))
 	for _, tc := range []struct {
 		what, from, to string

@@ -22,7 +22,7 @@ func (d *layoutDir) isWhole(ctx context.Context) (bool, error) {
 	if d.scope == "" {
 		return true, nil
 	}
-	if d.begun.Load() && d.index.isPublished() {
+	if d.begun.is() && d.index.isPublished() {
 		return false, nil
 	}
 	above, name := path.Split(d.scope)
@@ -32,7 +32,7 @@ func (d *layoutDir) isWhole(ctx context.Context) (bool, error) {
 // begin notes that a client makes the directory.
 func (d *layoutDir) begin() {
 	d.index.begin()
-	d.begun.Store(true)
+	d.begun.begin()
 }
 
 // has says whether the directory has one of the entries of every layout.
@@ -117,6 +117,7 @@ func (d *layoutDir) createFixed(ctx context.Context, name string, flags uint32, 
 	if err != nil {
 		return nil, nil, 0, d.t.fail(ctx, "create", d, err)
 	}
+	d.begun.wrote("")
 	inode := d.fixed(ctx, name, out)
 	if writing(flags) && !there {
 		flags |= syscall.O_TRUNC // it begins empty

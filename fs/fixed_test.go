@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -124,15 +126,66 @@ func TestToolsMakeALayout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := testMount(t)
-			mustShell(t, script, layout, r.path("app"))
-			if all := r.names.publications(); len(all) == 0 || all[len(all)-1].scope != "app" || all[len(all)-1].after != index {
-				t.Errorf("published: %q", all)
+			for _, scope := range []string{"app", "again"} { // where all blobs are in the pool
+				mustShell(t, script, layout, r.path(scope))
+				if all := r.names.publications(); len(all) == 0 || all[len(all)-1].scope != scope || all[len(all)-1].after != index {
+					t.Errorf("published: %q", all)
+				}
+				for _, content := range contents {
+					r.wantBlob(t, content)
+					wantContent(t, r.blob(digest.FromBytes(content), scope), content)
+				}
+				wantNames(t, r.path(scope), layoutFiles...)
 			}
-			for _, content := range contents {
-				r.wantBlob(t, content)
-				wantContent(t, r.blob(digest.FromBytes(content), "app"), content)
-			}
-			wantNames(t, r.path("app"), layoutFiles...)
 		})
 	}
+}
+
+// TestBlobsOfThePoolInANewDirectory holds who sees them: a content store, and everybody when the directory is
+// finished.
+func TestBlobsOfThePoolInANewDirectory(t *testing.T) {
+	r, d, content := existing(t, 1000)
+	beginLayout(t, r.path("app"))
+	_, err := os.Stat(r.blob(d, "app"))
+	wantErrno(t, "stat in a directory that is made", err, syscall.ENOENT)
+	wantNames(t, r.path("app", "blobs", "sha256"))
+	put(t, r.blob(d, "app"), content)
+	wantContent(t, r.blob(d, "app"), content)
+
+	beginStore(t, r.path("store"))
+	wantContent(t, r.blob(d, "store"), content)
+	wantNames(t, r.path("store", "blobs", "sha256"), d.Encoded())
+}
+
+func TestDirectoryIsFinishedWhenItIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own, other := digest.FromString("own"), digest.FromString("other")
+		var b begun
+		if b.is() || b.hides(other, false) {
+			t.Error("a directory that no client made hides blobs")
+		}
+		b.begin()
+		b.wrote(own)
+		time.Sleep(quiet)
+		for _, tc := range []struct {
+			what        string
+			hides, want bool
+		}{
+			{"its own blob", b.hides(own, false), false},
+			{"another before it is published", b.hides(other, false), true},
+			{"another when it is published", b.hides(other, true), false},
+		} {
+			if tc.hides != tc.want {
+				t.Errorf("it hides %s: %v, want %v", tc.what, tc.hides, tc.want)
+			}
+		}
+		b.wrote("")
+		if !b.hides(other, true) {
+			t.Error("it shows blobs of others while it is written to")
+		}
+		b.end()
+		if b.is() || b.hides(other, false) {
+			t.Error("it hides blobs after it was removed")
+		}
+	})
 }

@@ -67,7 +67,7 @@ func TestBlobIsTheSameFileWhileItIsWrittenAgain(t *testing.T) {
 
 func TestInodeNumbers(t *testing.T) {
 	r, d, content := existing(t, 1000)
-	beginLayout(t, r.path("app"))
+	beginStore(t, r.path("app"))
 	put(t, r.path("scratch"), content)
 	seen := map[uint64]string{}
 	for _, path := range []string{

@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -21,7 +20,7 @@ type layoutDir struct {
 	scratchOps
 	scope string
 	index *listing
-	begun atomic.Bool // a client made it, and this node knows
+	begun begun
 }
 
 var (
@@ -175,7 +174,7 @@ func (d *layoutDir) Rmdir(ctx context.Context, name string) syscall.Errno {
 	err = d.t.removeFolder(d, name)
 	if c := d.GetChild(name); c != nil && err == nil {
 		if gone, ok := c.Operations().(*layoutDir); ok {
-			gone.begun.Store(false)
+			gone.begun.end()
 		}
 	}
 	return d.t.fail(ctx, "rmdir", d, err)

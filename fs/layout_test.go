@@ -200,7 +200,7 @@ func TestIngestIsEachLayoutsOwn(t *testing.T) {
 // All layouts share one pool.
 func TestBlobsAreFoundInEveryLayout(t *testing.T) {
 	r, d, content := existing(t, 1000)
-	beginLayout(t, r.path("app"))
+	beginStore(t, r.path("app"))
 	wantContent(t, r.blob(d, "app"), content)
 	r.blobs.hide("app", d)
 	wantNames(t, r.path("app", "blobs", "sha256"))

@@ -100,6 +100,7 @@ func (n *file) renameToFixed(ctx context.Context, dst *layoutDir, newName string
 		err = dst.index.replace(ctx, b)
 	}
 	if err == nil {
+		dst.begun.wrote("")
 		err = dst.makeFixed(ctx, newName)
 	}
 	if err != nil {

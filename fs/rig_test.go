@@ -212,6 +212,13 @@ func beginLayout(t testing.TB, dir string) {
 	}
 }
 
+// beginStore makes the directory of a content store, which asks for blobs.
+func beginStore(t testing.TB, dir string) {
+	t.Helper()
+	beginLayout(t, dir)
+	must(t, os.Mkdir(filepath.Join(dir, "ingest"), 0o755))
+}
+
 func wantContent(t testing.TB, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)

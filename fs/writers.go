@@ -85,6 +85,7 @@ func (w *writers) leave(d digest.Digest, scope string) (waits bool) {
 func (t *tree) noteWriter(in folder, d digest.Digest) {
 	if dir, ok := in.(*algorithmDir); ok {
 		t.writers.note(d, dir.scope())
+		dir.blobs.layout.begun.wrote(d)
 	}
 }
 
@@ -92,6 +93,9 @@ func (d *algorithmDir) scope() string { return d.blobs.layout.scope }
 
 // shows says whether the layout shows a blob that the pool has.
 func (d *algorithmDir) shows(ctx context.Context, dg digest.Digest) bool {
+	if d.blobs.layout.hides(dg) {
+		return false
+	}
 	s, ok := d.t.blobs.(Scoped)
 	return !ok || d.t.writers.wrote(dg, d.scope()) || s.Shows(ctx, d.scope(), dg)
 }

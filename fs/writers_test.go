@@ -32,7 +32,7 @@ func TestBlobsThatWaitForPublication(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := testMount(t)
 			for _, scope := range []string{"a", "a/c", "b"} {
-				beginLayout(t, r.path(scope))
+				beginStore(t, r.path(scope))
 			}
 			content := randomly(1000)
 			d := digest.FromBytes(content)
@@ -88,8 +88,8 @@ func TestBlobOfAnotherLayout(t *testing.T) {
 	content := randomly(100)
 	d := digest.FromBytes(content)
 	r := testMount(t, func(o *Options) { o.Blobs = scoped{o.Blobs.(*fakeBlobs), d, "a"} })
-	beginLayout(t, r.path("a"))
-	beginLayout(t, r.path("b"))
+	beginStore(t, r.path("a"))
+	beginStore(t, r.path("b"))
 	r.blobs.add(t, content)
 	wantContent(t, r.blob(d, "a"), content)
 	_, err := os.Stat(r.blob(d, "b"))

@@ -1,0 +1,71 @@
+package fs
+
+import (
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// quiet is how long nothing is written to a directory until it is taken to be finished.
+const quiet = 10 * time.Second
+
+// begun is what is known of a directory that a client makes.
+//
+// Tools that copy files (cp -r, tar, mv) take it that a directory which they make has nothing in it that they
+// did not put there; a blob that another layout has is an error to them. So such a directory shows no blobs of
+// the pool but those that were written to it, while nothing is published there and for a moment after it was
+// written to last. A content store, which has an ingest/, asks for a blob so as not to write it again,
+// and sees the pool.
+type begun struct {
+	mu   sync.Mutex // guards following; a leaf
+	own  map[digest.Digest]bool
+	last time.Time // something was written
+}
+
+// begin notes that a client makes the directory, end that it removed it.
+func (b *begun) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.own = map[digest.Digest]bool{}
+}
+
+func (b *begun) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.own = nil
+}
+
+// is says whether a client made the directory.
+func (b *begun) is() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.own != nil
+}
+
+// wrote notes that a blob is written, or (empty) something else.
+func (b *begun) wrote(d digest.Digest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.own == nil {
+		return
+	}
+	if len(b.own) >= maxExported {
+		b.own = nil // shows all from now on
+		return
+	}
+	b.own[d], b.last = true, time.Now()
+}
+
+// hides says whether a blob that the pool has was written elsewhere, and is not to be seen yet.
+func (b *begun) hides(d digest.Digest, published bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.own != nil && !b.own[d] && (!published || time.Since(b.last) < quiet)
+}
+
+// hides says whether the layout does not show a blob of the pool because of how it is made.
+func (d *layoutDir) hides(dg digest.Digest) bool {
+	return d.begun.hides(dg, d.index.isPublished()) && d.t.lstatIn(d, ingestName, func(*syscall.Stat_t) {}) != nil
+}
