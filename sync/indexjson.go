@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -76,6 +77,7 @@ type change struct {
 	key     string
 	desc    ocispec.Descriptor
 	removed bool
+	tagged  bool // it is removed because it had no tag and has one now
 }
 
 // diff lists what changed from was to is, in the order of the keys.
@@ -88,10 +90,20 @@ func diff(was, is entries) []change {
 	}
 	for _, key := range slices.Sorted(maps.Keys(was.by)) {
 		if _, ok := is.by[key]; !ok {
-			changes = append(changes, change{key: key, desc: was.by[key], removed: true})
+			d := was.by[key]
+			changes = append(changes, change{key: key, desc: d, removed: true, tagged: key == d.Digest.String() && is.has(d.Digest)})
 		}
 	}
 	return changes
+}
+
+func (e entries) has(d digest.Digest) bool {
+	for _, desc := range e.by {
+		if desc.Digest == d {
+			return true
+		}
+	}
+	return false
 }
 
 func sameDescriptor(a, b ocispec.Descriptor) bool {

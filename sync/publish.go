@@ -59,6 +59,9 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 	switch {
 	case c.removed && e.o.AllowDelete:
 		return e.deleteName(ctx, name)
+	case c.tagged:
+		e.retire(ctx, name)
+		return nil
 	case c.removed:
 		if early, err := e.withdraw(name); early || err != nil {
 			return err
@@ -72,6 +75,17 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 		return e.publishWhenThere(name, desc, err)
 	}
 	return err
+}
+
+// retire deletes the name of an entry that had no tag and has one now. oras pushes a manifest so; a name for
+// each of its pushes would stay. What it reached is reached by the tag.
+func (e *Engine) retire(ctx context.Context, name string) {
+	if !e.guard.up() {
+		return // it does not matter enough to wait
+	}
+	if err := e.deleteName(ctx, name); err != nil {
+		e.log.Warn("a name that a tag has replaced stays in the bucket", "name", name, "err", err)
+	}
 }
 
 // acknowledge publishes; under write back it keeps what is to be published.
