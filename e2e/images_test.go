@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -111,11 +112,62 @@ func (l layout) walk(t testing.TB, dir string, d ocispec.Descriptor) {
 	}
 }
 
-// tagged is a layout without the entries that have no tag. Clients write such for the platforms of an index,
-// unless they find them there already.
-func (l layout) tagged() layout {
-	l.Entries = slices.DeleteFunc(slices.Clone(l.Entries), func(e string) bool {
-		return !strings.Contains(e, ocispec.AnnotationRefName)
-	})
+// seenIn is what must be the same in a directory as in a plain folder. Where other layouts have the platforms of an
+// index already, a client does not write their manifests, and adds no entries without a tag for them.
+func (l layout) seenIn(dir string) layout {
+	if dir != "" {
+		l.Entries = slices.DeleteFunc(slices.Clone(l.Entries), func(e string) bool {
+			return !strings.Contains(e, ocispec.AnnotationRefName)
+		})
+	}
 	return l
+}
+
+// TestLayoutIsCopiedInAnyOrder copies a layout to new directories as tools do that have an order of their own:
+// rsync takes the files of a directory before the directories in it.
+func TestLayoutIsCopiedInAnyOrder(t *testing.T) {
+	images, c := newImages(t), anyServer(t).config(t)
+	h, other := newHost(t, c), newHost(t, c, "--refresh", "10ms")
+	want := readLayout(t, images)
+	for name, files := range map[string]string{
+		"index-first": `ls -d index.json oci-layout blobs/sha256/*`,
+		"index-amid":  `ls -d blobs/sha256/[0-7]* index.json blobs/sha256/[89a-f]*`,
+		"index-last":  `ls -dr blobs/sha256/*; ls -d oci-layout index.json`,
+	} {
+		script(t, `cd "$IMAGES"; mkdir -p "$LAYOUT/blobs/sha256"; for f in $(`+files+`); do cp "$f" "$LAYOUT/.tmp" && mv "$LAYOUT/.tmp" "$LAYOUT/$f"; done`,
+			"IMAGES="+images, "LAYOUT="+h.path(name))
+		h.do("flush", h.mnt)
+		for _, h := range []*host{h, other} {
+			if diff := cmp.Diff(want, readLayout(t, h.path(name))); diff != "" {
+				t.Errorf("%s (-images +mount):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+// TestImageOfABuild has BuildKit export an image as a layout, and its cache, to one directory.
+func TestImageOfABuild(t *testing.T) {
+	c, dir, plain := anyServer(t).config(t), newContext(t), filepath.Join(t.TempDir(), "plain")
+	b, h := newBuilder(t), newHost(t, c)
+	output := func(dest string) string {
+		return "type=oci,tar=false,rewrite-timestamp=true,\"name=docker.io/library/app:v1,docker.io/library/app:v2\",dest=" + dest
+	}
+	b.build(dir, "--opt", "build-arg:SOURCE_DATE_EPOCH=1700000000", "--output", output(plain))
+	b.build(dir, "--opt", "build-arg:SOURCE_DATE_EPOCH=1700000000", "--output", output(h.path("image")),
+		"--export-cache", "type=local,mode=max,dest="+h.path("image"))
+
+	other := newHost(t, c)
+	want, got := readLayout(t, plain), readLayout(t, other.path("image"))
+	got.Entries = slices.DeleteFunc(got.Entries, func(e string) bool { return !strings.Contains(e, "io.containerd.image.name") })
+	if diff := cmp.Diff(want.Entries, got.Entries); diff != "" {
+		t.Errorf("another host sees (-plain folder +mount):\n%s", diff)
+	}
+	for d, size := range want.Blobs {
+		if got.Blobs[d] != size {
+			t.Errorf("blob %s has %d bytes, want %d", d, got.Blobs[d], size)
+		}
+	}
+	run(t, tool(t, "skopeo"), "inspect", "oci:"+other.path("image")+":v2")
+	b.forget()
+	b.build(dir, "--import-cache", "type=local,src="+other.path("image")).wantAllCached(t)
 }
