@@ -129,10 +129,10 @@ func (d *blobsDir) Mkdir(ctx context.Context, name string, _ uint32, out *fuse.E
 	return d.algorithm(ctx, name, out), 0
 }
 
-// Rmdir removes a directory that has no scratch, unless the layout is whole.
+// Rmdir removes a directory that has no scratch, unless the bucket has the layout.
 func (d *blobsDir) Rmdir(ctx context.Context, name string) syscall.Errno {
-	whole, err := d.layout.isWhole(ctx)
-	if whole {
+	kept, err := d.layout.isKept(ctx)
+	if kept {
 		return syscall.EPERM
 	}
 	if err == nil {

@@ -17,13 +17,18 @@ import (
 // what is there before them, be it what comes after the index.json that they publish. What they made stands
 // in the scratch on local disk, by its name.
 
-// isWhole says whether the bucket has names in the layout or beneath it. The root is always whole.
+// isWhole says whether all entries of a layout are there.
 func (d *layoutDir) isWhole(ctx context.Context) (bool, error) {
-	if d.scope == "" {
-		return true, nil
-	}
 	if d.begun.is() && d.index.isPublished() {
 		return false, nil
+	}
+	return d.isKept(ctx)
+}
+
+// isKept says whether the bucket has names in the layout or beneath it. The root is always kept.
+func (d *layoutDir) isKept(ctx context.Context) (bool, error) {
+	if d.scope == "" {
+		return true, nil
 	}
 	above, name := path.Split(d.scope)
 	return d.t.isName(ctx, path.Clean("/" + above)[1:], name)
@@ -126,15 +131,18 @@ func (d *layoutDir) createFixed(ctx context.Context, name string, flags uint32, 
 	return inode, h, fuseFlags, errno
 }
 
-// removeFixed removes index.json or oci-layout. That of a whole layout goes with its name, if at all.
+// removeFixed removes index.json or oci-layout. That of a layout which the bucket has goes with its name, if at
+// all.
 func (d *layoutDir) removeFixed(ctx context.Context, name string) syscall.Errno {
-	whole, err := d.isWhole(ctx)
+	kept, err := d.isKept(ctx)
 	switch {
 	case err != nil:
-	case whole && (d.scope == "" || name != indexFile):
+	case kept && (d.scope == "" || name != indexFile):
 		return syscall.EPERM
-	case whole:
-		err = d.t.names.Delete(context.WithoutCancel(ctx), d.scope)
+	case kept:
+		if err = d.t.names.Delete(context.WithoutCancel(ctx), d.scope); err == nil {
+			d.begun.end()
+		}
 	}
 	if err == nil {
 		err = d.t.in(d, name, os.Remove)

@@ -86,6 +86,27 @@ func TestDirectoryBecomesWhole(t *testing.T) {
 	wantNames(t, r.path("app"))
 }
 
+// TestPublishedLayoutIsKept holds that what a client made and published is removed as what others published is:
+// not at all, or with its name.
+func TestPublishedLayoutIsKept(t *testing.T) {
+	r := testMount(t, freshNames)
+	beginLayout(t, r.path("app"))
+	r.wantLayout(t, "app")
+	for _, name := range []string{"index.json", "oci-layout"} {
+		wantErrno(t, "unlink "+name, unix.Unlink(r.path("app", name)), syscall.EPERM)
+	}
+	for _, name := range []string{"blobs/sha256", "blobs"} {
+		wantErrno(t, "rmdir "+name, unix.Rmdir(r.path("app", name)), syscall.EPERM)
+	}
+	r.wantLayout(t, "app")
+	r.names.allowDelete()
+	must(t, os.Remove(r.path("app", "index.json")))
+	wantNames(t, r.path("app"), "blobs", "ingest", "oci-layout")
+	r.names.set("app", indexOf("latest"))
+	wantNames(t, r.path("app"), listed("ingest")...)
+	wantContent(t, r.path("app", "index.json"), []byte(indexOf("latest")))
+}
+
 func TestOddThingsAtTheNamesOfALayout(t *testing.T) {
 	r := testMount(t)
 	must(t, os.Mkdir(r.path("app"), 0o755))

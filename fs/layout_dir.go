@@ -164,11 +164,11 @@ func (d *layoutDir) Rmdir(ctx context.Context, name string) syscall.Errno {
 	if reserved(name) {
 		return d.scratchOps.Rmdir(ctx, name)
 	}
-	known, err := d.isKept(ctx, name)
+	kept, err := d.keeps(ctx, name)
 	if err != nil {
 		return d.t.fail(ctx, "rmdir", d, err)
 	}
-	if known {
+	if kept {
 		return syscall.EPERM
 	}
 	err = d.t.removeFolder(d, name)
@@ -180,10 +180,10 @@ func (d *layoutDir) Rmdir(ctx context.Context, name string) syscall.Errno {
 	return d.t.fail(ctx, "rmdir", d, err)
 }
 
-// isKept says whether the bucket keeps a directory.
-func (d *layoutDir) isKept(ctx context.Context, name string) (bool, error) {
+// keeps says whether the bucket has what a directory stands for.
+func (d *layoutDir) keeps(ctx context.Context, name string) (bool, error) {
 	if name == blobsName {
-		return d.isWhole(ctx)
+		return d.isKept(ctx)
 	}
 	return d.t.isName(ctx, d.scope, name)
 }
