@@ -23,11 +23,16 @@ import (
 
 // plainS3 looks into a bucket with nothing of ours in between, as an administrator or a lifecycle rule does.
 type plainS3 struct {
-	t testing.TB
-	c bucket.Config
+	t    testing.TB
+	c    bucket.Config
+	http *http.Client
 }
 
-func newPlainS3(t testing.TB, c bucket.Config) *plainS3 { return &plainS3{t: t, c: c} }
+func newPlainS3(t testing.TB, c bucket.Config) *plainS3 {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &plainS3{t: t, c: c, http: &http.Client{Transport: transport}}
+}
 
 // request makes a request, signed with version 4 of AWS's scheme, and returns the body of an answer of 2xx.
 func (p *plainS3) request(method, key string, query url.Values, body ...byte) ([]byte, http.Header, error) {
@@ -43,7 +48,7 @@ func (p *plainS3) request(method, key string, query url.Values, body ...byte) ([
 		return nil, nil, err
 	}
 	p.sign(r)
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := p.http.Do(r)
 	if err != nil {
 		return nil, nil, err
 	}
