@@ -57,8 +57,8 @@ func (b *Bucket) Pins(ctx context.Context) (map[string]bool, error) {
 	return first(call[map[string]bool](ctx, b.c, bucketRequest{Op: opPins}))
 }
 
-// PutName writes a name object.
-func (b *Bucket) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
+// PutListedName writes a name object.
+func (b *Bucket) PutListedName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
 	return b.change(ctx, bucketRequest{Op: opPutName, Name: name, Body: body, Descriptor: d})
 }
 

@@ -129,7 +129,7 @@ func (d *Daemon) bucketChange(ctx context.Context, in bucketRequest) error {
 	d.log.Info("asked over the control socket", "op", in.Op, "name", in.Name, "blob", in.Digest)
 	switch in.Op {
 	case opPutName:
-		return d.changeName(ctx, c.PutName(ctx, in.Name, in.Body, in.Descriptor))
+		return d.changeName(ctx, c.PutListedName(ctx, in.Name, in.Body, in.Descriptor))
 	case opDeleteName:
 		return d.changeName(ctx, c.DeleteName(ctx, in.Name))
 	case opDeleteBlob:

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -134,4 +136,28 @@ func TestNamesThatTheServerCannotKeep(t *testing.T) {
 	}
 	b.forget()
 	b.build(dir, "--import-cache", "type=local,src="+h.path("app")).wantAllCached(t)
+}
+
+// TestTagsByCommand gives names beneath another with the command, through a mount and past it, and copies one: another
+// host shows them all, also on a server that does not list them.
+func TestTagsByCommand(t *testing.T) {
+	b := newBuilder(t)
+	onEachServer(t, func(t *testing.T, s *server) {
+		b.t = t
+		c := s.config(t)
+		h, dir := newHost(t, c), contextOf(t, small, map[string]int{"seed": 100})
+		b.build(dir, "--export-cache", "type=local,mode=max,dest="+h.path("app"))
+		h.do("tag", "--layout", h.mnt, "app", "app/mounted")
+		h.do("tag", "--s3", csv(c), "app", "app/direct")
+		h.do("push", "--s3", csv(c), "--as", "app/pushed", h.path("app"), "latest")
+
+		var tags []string
+		for _, d := range entriesOf(t, newHost(t, c).path("app")) {
+			tags = append(tags, d.Annotations[ocispec.AnnotationRefName])
+		}
+		slices.Sort(tags)
+		if want := []string{"direct", "latest", "mounted", "pushed"}; !slices.Equal(tags, want) {
+			t.Errorf("another host shows %q, want %q", tags, want)
+		}
+	})
 }

@@ -22,7 +22,7 @@ type Keeper interface {
 	StatBlob(ctx context.Context, d digest.Digest) (bucket.Object, error)
 	TouchBlob(ctx context.Context, d digest.Digest, size int64) error
 	GetName(ctx context.Context, name string) (bucket.Name, error)
-	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error
+	PutListedName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error
 }
 
 var _ Keeper = (*bucket.Client)(nil)
@@ -109,10 +109,10 @@ func (b *Bucket) Name(ctx context.Context, name string, m Moved) error {
 		}
 	}
 	if m.From.Synthetic {
-		return b.client.PutName(ctx, name, body, nil)
+		return b.client.PutListedName(ctx, name, body, nil)
 	}
 	d := stored(m.From.Descriptor)
-	return b.client.PutName(ctx, name, body, &d)
+	return b.client.PutListedName(ctx, name, body, &d)
 }
 
 // Documents implements Target: mounts synthesise them.
@@ -157,5 +157,5 @@ func Tag(ctx context.Context, src inspect.Source, k Keeper, name, as string, ref
 	if err != nil {
 		return err
 	}
-	return k.PutName(ctx, as, obj.Body, obj.Descriptor)
+	return k.PutListedName(ctx, as, obj.Body, obj.Descriptor)
 }

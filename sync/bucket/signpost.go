@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -47,6 +48,14 @@ func (c *Client) EnsureListed(ctx context.Context, name string) error {
 	signpost := c.nameKey(toSignpost.Replace(name))
 	_, err := c.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &c.config.Bucket, Key: &signpost, Body: strings.NewReader("")})
 	return c.fail(ctx, err, "write a signpost to name %q, which the server does not list", name)
+}
+
+// PutListedName is PutName for a name that may be beneath another, and is to be listed.
+func (c *Client) PutListedName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {
+	if err := c.PutName(ctx, name, body, d); err != nil || !strings.Contains(name, "/") {
+		return err
+	}
+	return c.EnsureListed(ctx, name)
 }
 
 // removeSignpost removes the signpost of a name, if there can be one.
