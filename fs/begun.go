@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"sync"
 	"syscall"
 	"time"
@@ -15,9 +16,9 @@ const quiet = 10 * time.Second
 //
 // Tools that copy files (cp -r, tar, mv) take it that a directory which they make has nothing in it that they
 // did not put there; a blob that another layout has is an error to them. So such a directory shows no blobs of
-// the pool but those that were written to it, while nothing is published there and for a moment after it was
-// written to last. A content store, which has an ingest/, asks for a blob so as not to write it again,
-// and sees the pool.
+// the pool but those that were written to it, while the bucket has no names for it and, if they are published
+// from here, for a moment after it was written to last. A content store, which has an ingest/, asks for a blob
+// so as not to write it again, and sees the pool.
 type begun struct {
 	mu   sync.Mutex // guards following; a leaf
 	own  map[digest.Digest]bool
@@ -58,14 +59,28 @@ func (b *begun) wrote(d digest.Digest) {
 	b.own[d], b.last = true, time.Now()
 }
 
-// hides says whether a blob that the pool has was written elsewhere, and is not to be seen yet.
-func (b *begun) hides(d digest.Digest, published bool) bool {
+// isForeign says whether a client made the directory, and a blob was not written to it.
+func (b *begun) isForeign(d digest.Digest) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.own != nil && !b.own[d] && (!published || time.Since(b.last) < quiet)
+	return b.own != nil && !b.own[d]
+}
+
+// isQuiet says whether nothing was written to the directory for a while.
+func (b *begun) isQuiet() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Since(b.last) >= quiet
 }
 
 // hides says whether the layout does not show a blob of the pool because of how it is made.
-func (d *layoutDir) hides(dg digest.Digest) bool {
-	return d.begun.hides(dg, d.index.isPublished()) && d.t.lstatIn(d, ingestName, func(*syscall.Stat_t) {}) != nil
+func (d *layoutDir) hides(ctx context.Context, dg digest.Digest) bool {
+	if !d.begun.isForeign(dg) || d.t.lstatIn(d, ingestName, func(*syscall.Stat_t) {}) == nil {
+		return false
+	}
+	if d.index.isPublished() {
+		return !d.begun.isQuiet()
+	}
+	kept, err := d.isKept(ctx)
+	return err == nil && !kept
 }

@@ -74,11 +74,14 @@ func TestDirectoryThatWasRemovedBeginsAnew(t *testing.T) {
 // TestDirectoryBecomesWhole has another host publish to a directory that a client began, and delete that.
 func TestDirectoryBecomesWhole(t *testing.T) {
 	r := testMount(t, freshNames)
+	content := randomly(1000)
+	d := r.blobs.add(t, content)
 	must(t, os.Mkdir(r.path("app"), 0o755))
 	wantNames(t, r.path("app"))
 	r.names.set("app/v1", indexOf("latest"))
 	wantNames(t, r.path("app"), listed("v1")...)
 	wantNames(t, r.path("app", "blobs"), "sha256")
+	wantContent(t, r.blob(d, "app"), content)
 	wantErrno(t, "mkdir blobs", os.Mkdir(r.path("app", "blobs"), 0o755), syscall.EEXIST)
 	wantErrno(t, "unlink oci-layout", unix.Unlink(r.path("app", "oci-layout")), syscall.EPERM)
 	wantErrno(t, "rmdir blobs/sha256", unix.Rmdir(r.path("app", "blobs", "sha256")), syscall.EPERM)
@@ -182,31 +185,29 @@ func TestDirectoryIsFinishedWhenItIsQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own, other := digest.FromString("own"), digest.FromString("other")
 		var b begun
-		if b.is() || b.hides(other, false) {
-			t.Error("a directory that no client made hides blobs")
+		if b.is() || b.isForeign(other) {
+			t.Error("a directory that no client made has blobs of others")
 		}
 		b.begin()
 		b.wrote(own)
-		time.Sleep(quiet)
-		for _, tc := range []struct {
-			what        string
-			hides, want bool
-		}{
-			{"its own blob", b.hides(own, false), false},
-			{"another before it is published", b.hides(other, false), true},
-			{"another when it is published", b.hides(other, true), false},
-		} {
-			if tc.hides != tc.want {
-				t.Errorf("it hides %s: %v, want %v", tc.what, tc.hides, tc.want)
-			}
+		if !b.is() || b.isForeign(own) || !b.isForeign(other) {
+			t.Error("it does not tell its own blobs from others")
+		}
+		time.Sleep(quiet - 1)
+		if b.isQuiet() {
+			t.Error("it is quiet early")
+		}
+		time.Sleep(time.Nanosecond)
+		if !b.isQuiet() {
+			t.Error("it is not quiet")
 		}
 		b.wrote("")
-		if !b.hides(other, true) {
-			t.Error("it shows blobs of others while it is written to")
+		if b.isQuiet() {
+			t.Error("it is quiet while it is written to")
 		}
 		b.end()
-		if b.is() || b.hides(other, false) {
-			t.Error("it hides blobs after it was removed")
+		if b.is() || b.isForeign(other) {
+			t.Error("it has blobs of others after it was removed")
 		}
 	})
 }

@@ -99,7 +99,7 @@ func (s *blobStream) fetch() (*fuse.DirEntry, error) {
 		if !ok || err != nil {
 			return nil, err
 		}
-		if d.Algorithm() == s.dir.alg && !s.own[d.Encoded()] && !s.dir.blobs.layout.hides(d) {
+		if d.Algorithm() == s.dir.alg && !s.own[d.Encoded()] && !s.dir.blobs.layout.hides(s.dir.t.ctx, d) {
 			return &fuse.DirEntry{Name: d.Encoded(), Mode: syscall.S_IFREG}, nil
 		}
 	}

@@ -93,7 +93,7 @@ func (d *algorithmDir) scope() string { return d.blobs.layout.scope }
 
 // shows says whether the layout shows a blob that the pool has.
 func (d *algorithmDir) shows(ctx context.Context, dg digest.Digest) bool {
-	if d.blobs.layout.hides(dg) {
+	if d.blobs.layout.hides(ctx, dg) {
 		return false
 	}
 	s, ok := d.t.blobs.(Scoped)
