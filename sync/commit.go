@@ -13,6 +13,7 @@ import (
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/bucket"
 	"github.com/layoutfs/layoutfs/sync/disk"
 )
 
@@ -137,6 +138,9 @@ func (e *Engine) kept(d digest.Digest, size int64) error {
 // any other: when it is published, they must be there.
 func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Digest, b []byte) error {
 	err := e.outcomes.failed(d)
+	if errors.Is(err, bucket.ErrUnreachable) && e.guard.up() {
+		err = nil // that is over: a client whose rename did not come so far is back with what it had written
+	}
 	if err == nil {
 		err = e.barrier(ctx, d, b)
 	}

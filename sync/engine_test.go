@@ -257,6 +257,24 @@ func TestPrepareWaitsInPlaceOfCommit(t *testing.T) {
 	}
 }
 
+// TestAnOutageThatIsOverFailsNoCommit: containerd takes up a file that it had written whole, and closes it without
+// a write.
+func TestAnOutageThatIsOverFailsNoCommit(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	c := newCache(t, random(100, 1))
+	b.failing(down)
+	for _, l := range append(c.layers, c.config) {
+		h.mustWrite(l)
+	}
+	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
+	must(t, os.WriteFile(path, c.manifest, 0o644))
+	h.Prepare(t.Context(), path)
+	b.failing(nil)
+	h.forgive()
+	must(t, h.Commit(t.Context(), path, c.desc.Digest))
+}
+
 func TestPrepareLeavesAnIndexFileAlone(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
