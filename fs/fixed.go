@@ -72,11 +72,11 @@ func (d *layoutDir) lookupFixed(ctx context.Context, name string, out *fuse.Entr
 	if !there {
 		return nil, syscall.ENOENT
 	}
-	return d.fixed(ctx, name, out), 0
+	return d.fixedNode(ctx, name, out), 0
 }
 
-// fixed is the node of an entry of every layout.
-func (d *layoutDir) fixed(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
+// fixedNode is the node of an entry of every layout.
+func (d *layoutDir) fixedNode(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
 	switch name {
 	case layoutFile:
 		out.SetEntryTimeout(dirTTL)
@@ -105,7 +105,7 @@ func (d *layoutDir) mkdirFixed(ctx context.Context, name string, out *fuse.Entry
 	if err != nil {
 		return nil, d.t.fail(ctx, "mkdir", d, err)
 	}
-	return d.fixed(ctx, name, out), 0
+	return d.fixedNode(ctx, name, out), 0
 }
 
 // createFixed makes and opens index.json or oci-layout where the directory has none.
@@ -123,7 +123,7 @@ func (d *layoutDir) createFixed(ctx context.Context, name string, flags uint32, 
 		return nil, nil, 0, d.t.fail(ctx, "create", d, err)
 	}
 	d.begun.wrote("")
-	inode := d.fixed(ctx, name, out)
+	inode := d.fixedNode(ctx, name, out)
 	if writing(flags) && !there {
 		flags |= syscall.O_TRUNC // it begins empty
 	}
