@@ -15,7 +15,7 @@ import (
 // round after round. Every import is a full hit, whoever exported last and with what, and gives the same
 // files as the build that was exported.
 func TestHostsTakeTurns(t *testing.T) {
-	rounds := 4
+	rounds := 3
 	if os.Getenv(long) != "" {
 		rounds = 20
 	}

@@ -95,7 +95,7 @@ func TestBuildsAtOnce(t *testing.T) {
 // TestBuildsAtOnceIntoOneDirectory: containerd's ingest folder is not made for that, and some builds fail on a
 // plain folder. On the mount no more do, and what a build that succeeded has put is there as a whole.
 func TestBuildsAtOnceIntoOneDirectory(t *testing.T) {
-	const n, rounds = 8, 3
+	const n, rounds = 8, 2
 	b, other := newBuilder(t), newBuilder(t)
 	failures := map[string]int{}
 	export := func(dir, dest string) (succeeded []int) {

@@ -77,7 +77,7 @@ func (w *watch) seen(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return err
 	case errors.Is(err, bucket.ErrUnreachable):
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, bucket.ErrBusy):
 		err = fmt.Errorf("%w: %w", bucket.ErrUnreachable, err)
 	default:
 		w.end() // an answer, if not the one that was hoped for

@@ -3,12 +3,15 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
 // outageGuard is a guard before a bucket that is down, until up is called.
@@ -26,6 +29,20 @@ func TestRequestsWaitForTheEndOfAnOutage(t *testing.T) {
 		b := newMemBucket()
 		d := b.put([]byte("there"))
 		g, up := outageGuard(t, b)
+		time.AfterFunc(DefaultPatience/2, up)
+		if _, err := g.StatBlob(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestABusyServerIsAnOutage: a proxy answers for one that is restarted.
+func TestABusyServerIsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newMemBucket()
+		d := b.put([]byte("there"))
+		g, up := outageGuard(t, b)
+		b.failing(func(context.Context, string, string) error { return fmt.Errorf("503: %w", bucket.ErrBusy) })
 		time.AfterFunc(DefaultPatience/2, up)
 		if _, err := g.StatBlob(t.Context(), d); err != nil {
 			t.Error(err)

@@ -19,6 +19,10 @@ import (
 // wrap fs.ErrNotExist, denied ones fs.ErrPermission.
 var ErrUnreachable = errors.New("bucket does not answer")
 
+// ErrBusy is wrapped by errors that say that the server cannot answer now: it asks for patience, or a proxy
+// before it says that it is away (502, 503, 504).
+var ErrBusy = errors.New("bucket is busy")
+
 // opError is a request that failed.
 type opError struct {
 	what  string // "head blob sha256:… in bucket \"b\" at http://…"
@@ -80,6 +84,8 @@ func kindOf(ctx context.Context, err error) error {
 	switch status := statusOf(err); {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return fs.ErrPermission
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
+		return ErrBusy
 	case status != 0, errors.Is(ctx.Err(), context.Canceled), isLocal(err):
 		return nil
 	case lost(err):
