@@ -21,8 +21,9 @@ const (
 	// glance is how long an open of index.json waits for what it shows to be examined: a client may hold
 	// the lock of index.json meanwhile. What takes longer is waited for when the manifest is asked for.
 	glance = 500 * time.Millisecond
-	// maxExamined bounds the names that are examined for one open of index.json. The others are when
-	// their manifests are asked for.
+	// maxExamined is how many names a layout may have for all of them to be examined when its index.json is
+	// opened. Of more, only the configured one and those that are ill are, and others when their manifests
+	// are asked for: a bucket may have thousands that this host never uses.
 	maxExamined = 16
 	// examineWithin bounds how long a client waits for a name to be examined.
 	examineWithin = 10 * time.Second
@@ -56,8 +57,10 @@ func (e *Engine) due(names []string) []string {
 			others = append(others, name)
 		}
 	}
-	due := append(first, others...)
-	return due[:min(len(due), maxExamined)]
+	if len(names) > maxExamined {
+		return first[:min(len(first), maxExamined)]
+	}
+	return append(first, others...)
 }
 
 // await examines a name, with all who want to know; one that gives up does not end it.

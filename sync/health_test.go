@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"strings"
 	"testing"
@@ -215,6 +216,31 @@ func TestExaminingCostsNothingWhereAllIsWarm(t *testing.T) {
 	}
 	if got := b.count("stat") - asked; got > 4 {
 		t.Errorf("%d requests for the 4 blobs of a name", got)
+	}
+}
+
+// TestOfManyNamesOnlyWhatIsUsedIsExamined: the others cost nothing, and are when somebody wants them.
+func TestOfManyNamesOnlyWhatIsUsedIsExamined(t *testing.T) {
+	b := newMemBucket()
+	one := newHost(t, b, nil)
+	for i := range maxExamined + 1 {
+		must(t, one.export("", fmt.Sprint("v", i), newCache(t, random(100, uint64(i)))))
+	}
+	c := newCache(t, random(100, 100))
+	must(t, one.export("", "latest", c))
+	h := newHost(t, b, nil)
+	asked := b.count("stat")
+	h.shownTags("")
+	if got := b.count("stat") - asked; got > 3 {
+		t.Errorf("%d requests for the 3 blobs of the configured name", got)
+	}
+	b.remove(digest.FromBytes(random(100, 5)))
+	five := h.shownTags("")["v5"]
+	if _, err := h.Stat(t.Context(), five); !errors.Is(err, iofs.ErrNotExist) {
+		t.Errorf("the manifest of a broken name is offered: %v", err)
+	}
+	if now := h.shownTags("")["v5"]; now == five || h.Status().Broken["v5"] == "" {
+		t.Errorf("it is still shown as it was, and broken are %v", h.Status().Broken)
 	}
 }
 
