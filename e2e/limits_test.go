@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sort"
 	"strings"
 	"testing"
 
@@ -66,18 +67,12 @@ func TestLargeCaches(t *testing.T) {
 	p := newPlainS3(t, config)
 	b, other, dir := newBuilder(t), newBuilder(t), newContext(t)
 	b.build(dir, "--export-cache", "type=s3,mode=max,name=real,"+csv(config))
-	real := p.names()["real"].config
-	_, blobs := padded(t, real, most, longer)
-	var g errgroup.Group
-	g.SetLimit(16)
-	for _, blob := range blobs {
-		g.Go(func() error { p.put(blob); return nil })
-	}
-	must(t, g.Wait())
+	body := p.names()["real"].config
+	p.putPadding(body, most, longer)
 	imports := func(n int) (cached bool, h *host) {
 		t.Helper()
 		name := fmt.Sprint("large-", n)
-		body, _ := padded(t, real, n, longer)
+		body, _ := padded(t, body, n, longer)
 		p.do(http.MethodPut, config.Prefix+config.ManifestsPrefix+name, nil, body...)
 		h = newHost(t, config)
 		other.forget()
@@ -96,18 +91,23 @@ func TestLargeCaches(t *testing.T) {
 	}
 	other.forget()
 	other.build(dir, "--import-cache", fmt.Sprintf("type=s3,name=large-%d,%s", most, csv(config))).wantAllCached(t)
-	if os.Getenv(long) == "" {
-		return
-	}
-	for over := most; over-limit > 1; {
-		n := (limit + over) / 2
-		if cached, h := imports(n); cached {
-			limit = n
+	if os.Getenv(long) != "" {
+		t.Logf("the limit is %d more layers", limit+sort.Search(most-limit, func(n int) bool {
+			cached, h := imports(limit + n + 1)
 			h.umount()
-		} else {
-			over = n
-			h.umount()
-		}
+			return !cached
+		}))
 	}
-	t.Logf("the limit is %d more layers", limit)
+}
+
+// putPadding writes the blobs of a padded cache.
+func (p *plainS3) putPadding(body []byte, n, longer int) {
+	p.t.Helper()
+	_, blobs := padded(p.t, body, n, longer)
+	var g errgroup.Group
+	g.SetLimit(16)
+	for _, blob := range blobs {
+		g.Go(func() error { p.put(blob); return nil })
+	}
+	must(p.t, g.Wait())
 }

@@ -105,6 +105,8 @@ func TestPrepareWaitsInPlaceOfCommit(t *testing.T) {
 	}
 }
 
+// TestAnOutageThatIsOverFailsNoCommit: containerd takes up a file that it had written whole, and closes it without
+// a write.
 func TestAnOutageThatIsOverFailsNoCommit(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)

@@ -96,12 +96,6 @@ func TestCacheOfTypeS3IsSynthesised(t *testing.T) {
 	}
 }
 
-// TestWrongBytesAreFoundInWhateverOrderTheyAreRead, and however many read them.
-
-// TestAnOutageThatIsOverFailsNoCommit: containerd takes up a file that it had written whole, and closes it without
-
-// a write.
-
 func TestRemovedIndexLosesNothing(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, func(o *Options) { o.WriteBack = true })

@@ -157,9 +157,7 @@ func TestEveryHostSeesWhatWasPublished(t *testing.T) {
 }
 
 // TestAPublicationIsOneRequest is what the update of index.json costs, under a lock that other builds find
-
 // taken.
-
 func TestAPublicationIsOneRequest(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
@@ -178,9 +176,7 @@ func TestAPublicationIsOneRequest(t *testing.T) {
 }
 
 // TestNameIsReadAgainAfterItsPublication: another host may write the name within the same second, with the
-
 // same body, and a listing shows no difference.
-
 func TestNameIsReadAgainAfterItsPublication(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)

@@ -35,6 +35,7 @@ func TestBucketWithWrongBytesIsNeverWarm(t *testing.T) {
 	}
 }
 
+// TestWrongBytesAreFoundInWhateverOrderTheyAreRead, and however many read them.
 func TestWrongBytesAreFoundInWhateverOrderTheyAreRead(t *testing.T) {
 	const chunks = 9
 	good := random(chunks*disk.ChunkSize, 1)
