@@ -13,7 +13,7 @@ const (
 )
 
 // drain returns when nothing is staged and nothing waits for publication. An upload that fails is tried
-// again until ctx ends; the error then says what failed last.
+// again until ctx ends; the error then says what failed last, and what ended the wait.
 func (d *Daemon) drain(ctx context.Context) error {
 	stop := d.reportDrain()
 	defer stop()
@@ -28,6 +28,9 @@ func (d *Daemon) drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			if cause := context.Cause(ctx); !errors.Is(failed, cause) {
+				return fmt.Errorf("%w: %w", failed, cause)
+			}
 			return failed
 		case <-time.After(retryAfter):
 			d.log.Warn("an upload failed and is tried again", "err", err)

@@ -36,6 +36,9 @@ func unsetEmpty() {
 	}
 }
 
+// helpWidth is how wide a description is: the help indents it, and a terminal has 80 columns.
+const helpWidth = 77
+
 func newApp() *cli.App {
 	cli.FlagStringer = flagText
 	cli.VersionPrinter = func(c *cli.Context) { printVersion(c.App.Writer) }
@@ -62,6 +65,7 @@ func newApp() *cli.App {
 	for _, c := range app.Commands {
 		c.HideHelpCommand = true // a mountpoint may be called help
 		c.OnUsageError = onUsageError
+		c.Description = reflowed(c.Description, helpWidth)
 	}
 	return app
 }

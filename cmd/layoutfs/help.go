@@ -100,3 +100,14 @@ func wrapped(text string, width int) []string {
 	}
 	return append(lines, line)
 }
+
+// reflowed wraps the paragraphs of a text. Lines that are indented are examples, and stay as they are.
+func reflowed(text string, width int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") {
+			paragraphs[i] = strings.Join(wrapped(p, width), "\n")
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}

@@ -20,7 +20,7 @@ func pullCommand() *cli.Command {
 			"what was broken off goes on when it is tried again. The name of the CSV becomes\n" +
 			"the tag latest, any other name a tag.\n\n" +
 			"   layoutfs pull --s3 region=eu-west-1,bucket=ci-cache ./cache main\n" +
-			"   layoutfs pull --s3 region=eu-west-1,bucket=ci-cache --as latest ./cache main\n" +
+			"   layoutfs pull --s3 region=eu-west-1,bucket=ci-cache --as v1 ./cache app\n" +
 			"   layoutfs pull --all ./everything" + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(

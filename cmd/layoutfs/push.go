@@ -21,7 +21,7 @@ func pushCommand() *cli.Command {
 			"the bucket lacks is uploaded, and a name is written when all is there that it\n" +
 			"reaches. What was broken off goes on when it is tried again.\n\n" +
 			"   layoutfs push --s3 region=eu-west-1,bucket=ci-cache ./cache\n" +
-			"   layoutfs push --s3 region=eu-west-1,bucket=ci-cache --as main ./cache latest",
+			"   layoutfs push --s3 region=eu-west-1,bucket=ci-cache --as app ./cache v1",
 		CustomHelpTemplate: groupedHelp,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "s3", Category: groupWhere, Usage: "the bucket, by the `CSV` of --cache-to type=s3,... (default: $LAYOUTFS_S3)"},

@@ -31,7 +31,8 @@ func verifyCommand() *cli.Command {
 			"wrong and not repaired.\n\n" +
 			"   layoutfs verify\n" +
 			"   layoutfs verify --quick --s3 region=eu-west-1,bucket=ci-cache\n" +
-			"   layoutfs verify --repair --s3 region=eu-west-1,bucket=ci-cache --cache-dir DIR\n\n" +
+			"   layoutfs verify --repair --s3 region=eu-west-1,bucket=ci-cache \\\n" +
+			"      --cache-dir DIR\n\n" +
 			"--repair uploads again what local disk has (of the mount, or of --cache-dir),\n" +
 			"deletes damaged blobs of the bucket that it has not, so that the next export\n" +
 			"writes them, and drops damaged local copies.\n\n" +
