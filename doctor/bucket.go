@@ -95,9 +95,6 @@ func resource(a bucket.Action) string {
 
 func quirk(q bucket.Quirk) Finding {
 	f := Finding{Area: areaServer, What: q.What, Result: OK, Says: q.Note}
-	if q.Note != "" {
-		f.Result = Warn
-	}
 	if q.Err != nil {
 		f.Result, f.Says = Fail, q.Err.Error()
 		f.Do = "tell the server's makers, or use another server; docs/parameters.md tells which parameters help with which"
