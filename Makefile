@@ -15,6 +15,10 @@ SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=
 CEPH   := ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 PACKAGES := ./...
+
+# What `make servers` runs instead of `make e2e`: to build SeaweedFS takes longer than all other tests.
+HEAVY := Test(Contract|BothDirectionsElsewhere)/(seaweedfs|radosgw)
+
 FUZZTIME ?= 20s
 
 .PHONY: help
@@ -33,11 +37,15 @@ race: system ## run the tests of the product's own module, with the race detecto
 	go test -race $(PACKAGES)
 
 .PHONY: e2e
-e2e: system ceph tools ## run the tests with real builders, S3 servers and OCI clients
-	cd e2e && go test -timeout 40m ./...
+e2e: system tools ## run the tests with real builders, S3 servers and OCI clients
+	cd e2e && go test -timeout 40m -skip '$(HEAVY)' ./...
+
+.PHONY: servers
+servers: system ceph tools seaweedfs ## run the contract of servers and a build on SeaweedFS and Ceph, too
+	cd e2e && go test -timeout 40m -run 'TestContract|TestBothDirectionsElsewhere' -v ./...
 
 .PHONY: lint
-lint: linters ## check the code's style, what may import what, and known vulnerabilities
+lint: linters ## check the code's style, and what may import what
 	$(TOOLS)/golangci-lint run ./...
 	cd e2e && $(TOOLS)/golangci-lint run ./...
 	go mod tidy -diff
@@ -90,8 +98,8 @@ $(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
 	cd tools/$(1) && GOBIN=$(TOOLS) CGO_ENABLED=0 go install tool
 	touch $$@
 endef
-MODULES := buildkit buildx containerd docker minio oci seaweedfs
-$(foreach m,$(MODULES) linters,$(eval $(call module,$(m))))
+MODULES := buildkit buildx containerd docker minio oci
+$(foreach m,$(MODULES) seaweedfs linters,$(eval $(call module,$(m))))
 
 .PHONY: tools
-tools: $(MODULES) ## build what tests run: BuildKit, Docker, buildx, MinIO, SeaweedFS, crane, oras, regctl
+tools: $(MODULES) ## build what `make e2e` runs: BuildKit, Docker, buildx, MinIO, crane, oras, regctl
