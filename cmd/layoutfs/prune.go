@@ -34,7 +34,7 @@ func pruneCommand() *cli.Command {
 			"   layoutfs prune --keep-storage 500GB --keep-last 20\n" +
 			"   layoutfs prune --local --keep-storage 50GB\n\n" +
 			"Every night, from cron:\n\n" +
-			"   17 3 * * *  layoutfs prune -q --s3 \"$CACHE\" --older-than 30d --keep 'main;release/'\n\n" +
+			"   17 3 * * *  layoutfs prune -q --s3 \"$CACHE\" --older-than 30d --keep main\n\n" +
 			"A lifecycle rule of the bucket does the rest if nobody prunes: exporters renew\n" +
 			"what they use once it is older than touch_refresh (24h), so it may expire what is\n" +
 			"older than, say, 60 days under blobs/, and abort uploads after 7. It must be\n" +
