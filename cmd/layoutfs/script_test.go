@@ -220,6 +220,9 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	n := 0
 	ts.Check(raw.Control(func(fd uintptr) {
 		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(wait.Milliseconds()))
+		for errors.Is(err, unix.EINTR) { // the Go runtime preempts by signals
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(wait.Milliseconds()))
+		}
 	}))
 	ts.Check(err)
 	if (n > 0) == neg {
