@@ -271,3 +271,21 @@ func TestCloseOfScratchIsTheTimeToPrepare(t *testing.T) {
 	}
 	must(t, os.Rename(r.path("tmp"), r.blob(digest.FromString("first"))))
 }
+
+// TestTheRightNameMakesUpForAWrongOne: what was refused under one name is committed under the one that it has,
+// and a close that comes after says so.
+func TestTheRightNameMakesUpForAWrongOne(t *testing.T) {
+	r := testMount(t)
+	content := []byte("content")
+	right, wrong := digest.FromBytes(content), digest.FromString("something else")
+	f, err := os.Create(r.blob(wrong))
+	must(t, err)
+	second, err := syscall.Dup(int(f.Fd()))
+	must(t, err)
+	_, err = f.Write(content)
+	must(t, err)
+	wantErrno(t, "close under the wrong name", syscall.Close(second), syscall.EIO)
+	must(t, os.Rename(r.blob(wrong), r.blob(right)))
+	must(t, f.Close())
+	wantContent(t, r.blob(right), content)
+}
