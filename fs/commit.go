@@ -73,7 +73,7 @@ func (n *file) commit(ctx context.Context, d digest.Digest) error {
 	done, err := n.draft.gate.commit(ctx, func(ctx context.Context) error { return n.handOver(ctx, d) })
 	switch {
 	case err == nil && done:
-		n.draft.judged(0) // under its right name, whatever was said of it under another
+		n.draft.accepted()
 		n.leaveScratch()
 	case err == nil && n.digestNow() != d:
 		return syscall.EPERM

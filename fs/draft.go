@@ -50,6 +50,13 @@ func (d *draft) judged(errno syscall.Errno) syscall.Errno {
 	return errno
 }
 
+// accepted notes that it is a blob, whatever was said of it under another name.
+func (d *draft) accepted() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = 0
+}
+
 // verdict is how the content was found last.
 func (d *draft) verdict(ctx context.Context) syscall.Errno {
 	if _, err := d.gate.wait(ctx); err != nil {
