@@ -1,6 +1,11 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+)
 
 // The groups of commands in the list of all.
 const (
@@ -10,9 +15,40 @@ const (
 
 // cacheCommands look into a cache and change one, mounted or not.
 func cacheCommands() []*cli.Command {
-	return []*cli.Command{
+	all := []*cli.Command{
 		lsCommand(), treeCommand(), inspectCommand(), duCommand(), filesCommand(), catCommand(), diffCommand(), whyCommand(),
 		verifyCommand(),
 		pushCommand(), pullCommand(), copyCommand(), tagCommand(), rmCommand(), pinCommand(), warmCommand(), pruneCommand(),
 	}
+	for _, c := range all {
+		arrange(c.Flags)
+	}
+	return append(all, completionCommand(), completeCommand(), manCommand())
+}
+
+// arrange puts flags in order: a command's own, those of its output, and where it looks.
+func arrange(flags []cli.Flag) {
+	order := []string{groupOptions, groupOutput, groupWhere}
+	for _, f := range flags {
+		switch f := f.(type) {
+		case *cli.BoolFlag:
+			f.Category = cmp.Or(f.Category, groupOptions)
+		case *cli.StringFlag:
+			f.Category = cmp.Or(f.Category, groupOptions)
+		case *cli.IntFlag:
+			f.Category = cmp.Or(f.Category, groupOptions)
+		case *cli.StringSliceFlag:
+			f.Category = cmp.Or(f.Category, groupOptions)
+		}
+	}
+	slices.SortStableFunc(flags, func(a, b cli.Flag) int {
+		return cmp.Compare(slices.Index(order, category(a)), slices.Index(order, category(b)))
+	})
+}
+
+func category(f cli.Flag) string {
+	if c, ok := f.(cli.CategorizableFlag); ok {
+		return c.GetCategory()
+	}
+	return ""
 }

@@ -36,8 +36,9 @@ func whereFlags(more ...cli.Flag) []cli.Flag {
 
 // The groups of flags in a help.
 const (
-	groupWhere  = "WHERE:"
-	groupOutput = "OUTPUT:"
+	groupOptions = "OPTIONS:"
+	groupWhere   = "WHERE:"
+	groupOutput  = "OUTPUT:"
 )
 
 // where is a place with a cache, and what can be done there besides looking.
