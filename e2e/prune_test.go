@@ -3,6 +3,8 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -55,9 +57,13 @@ func TestPruneBesideExports(t *testing.T) {
 					going = false
 				default:
 				}
-				report, lost := pruneNow(t, csv(c)+short)
+				report, lost, err := tryPrune(csv(c)+short, "1m")
 				pruned += report.Blobs
 				told += lost
+				// Of a name that has lost its manifest, which was told, the next prune cannot know what it needs.
+				if err != nil && (told == 0 || lost == 0 && !strings.Contains(err.Error(), "it is not known what name")) {
+					t.Errorf("prune: %v", err)
+				}
 			}
 		})
 		r, err := export()
@@ -98,21 +104,20 @@ func longAgo(t testing.TB, dir string) {
 	}))
 }
 
-// pruneNow prunes a bucket, and counts the names of which it says that they lost blobs.
-func pruneNow(t testing.TB, csv string, args ...string) (report prune.Report, lost int) {
-	t.Helper()
-	cmd := exec.Command(layoutfs, append([]string{"prune", "--s3", csv, "--grace", "1m", "--format", "json"}, args...)...)
+// tryPrune prunes a bucket, and counts the names of which it says that they lost blobs.
+func tryPrune(csv, grace string) (report prune.Report, lost int, err error) {
+	cmd := exec.Command(layoutfs, "prune", "--s3", csv, "--grace", grace, "--format", "json")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	lost = strings.Count(stderr.String(), "was written while blobs that it needs were pruned")
-	if err != nil && lost == 0 {
-		t.Errorf("prune: %v: %s", err, stderr.String())
-		return report, 0
+	if err = cmd.Run(); err != nil {
+		err = fmt.Errorf("%w: %s", err, stderr.String())
 	}
+	lost = strings.Count(stderr.String(), "was written while blobs that it needs were pruned")
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
-	must(t, json.Unmarshal([]byte(lines[len(lines)-1]), &report))
-	return report, lost
+	if last := lines[len(lines)-1]; last != "" {
+		err = errors.Join(err, json.Unmarshal([]byte(last), &report))
+	}
+	return report, lost, err
 }
 
 // wantWhole fails if a name of a bucket lacks blobs and nobody was told.
@@ -145,7 +150,9 @@ func TestPruneKeepsWhatIsUsed(t *testing.T) {
 		host.do("rm", "pr/1")
 		var report prune.Report
 		eventually(t, "everything is older than the grace period", func() bool {
-			report, _ = pruneNowWith(t, csv(c)+",touch_refresh=1s", "2s")
+			var err error
+			report, _, err = tryPrune(csv(c)+",touch_refresh=1s", "2s")
+			must(t, err)
 			return report.TooYoung == 0
 		})
 		left := blobsOf(t, client)
@@ -161,9 +168,4 @@ func TestPruneKeepsWhatIsUsed(t *testing.T) {
 		fresh := newHost(t, c)
 		b.build(main, "--import-cache", "type=local,src="+fresh.path("main")).wantAllCached(t)
 	})
-}
-
-func pruneNowWith(t testing.TB, csv, grace string) (prune.Report, int) {
-	t.Helper()
-	return pruneNow(t, csv, "--grace", grace)
 }

@@ -59,14 +59,27 @@ func (m *marks) reached(d digest.Digest) bool {
 // readers is how many names are read at once.
 const readers = 16
 
-// read is a name with what it reaches.
+// read is a name with what it reaches; of one that cannot be read, no more than its manifest is known.
 type read struct {
 	entry   bucket.NameEntry
 	closure []ocispec.Descriptor
+	err     error
 }
 
-// refresh lists the names, and reads those that are new or were changed since. It says which these are. A name
-// that cannot be read is an error: it is not known what it needs.
+// unreadableError says that a name cannot be read, and that it is therefore not known what it needs.
+type unreadableError struct {
+	name string
+	err  error
+}
+
+func (e *unreadableError) Error() string {
+	return fmt.Sprintf("nothing is pruned, because it is not known what name %q needs: %v; export it again, or delete it with `layoutfs rm`", e.name, e.err)
+}
+
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// refresh lists the names, and reads those that are new or were changed since. It says which these are, also
+// with an unreadableError.
 func (m *marks) refresh(ctx context.Context) (changed []string, err error) {
 	listed := map[string]bool{}
 	var todo []bucket.NameEntry
@@ -102,11 +115,15 @@ func (m *marks) readAll(ctx context.Context, todo []bucket.NameEntry) (changed [
 		defer close(found)
 		return inner.Wait()
 	})
+	var unreadable []error
 	for r := range found {
 		m.mark(r)
 		changed = append(changed, r.entry.Name)
+		if r.err != nil {
+			unreadable = append(unreadable, &unreadableError{r.entry.Name, r.err})
+		}
 	}
-	return changed, group.Wait()
+	return changed, errors.Join(append(unreadable, group.Wait())...)
 }
 
 func (m *marks) read(ctx context.Context, e bucket.NameEntry, found chan<- read) error {
@@ -114,15 +131,15 @@ func (m *marks) read(ctx context.Context, e bucket.NameEntry, found chan<- read)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return nil // gone meanwhile
 	}
-	var closure []ocispec.Descriptor
+	r := read{entry: e, err: err}
 	if err == nil {
-		closure, err = inspect.Closure(ctx, m.src, n)
+		r.closure, r.err = inspect.Closure(ctx, m.src, n)
 	}
-	if err != nil {
-		return fmt.Errorf("nothing is pruned, because it is not known what name %q needs: %w; export it again, or delete it with `layoutfs rm`", e.Name, err)
+	if r.err != nil && n.Descriptor.Digest != "" {
+		r.closure = []ocispec.Descriptor{n.Descriptor}
 	}
 	select {
-	case found <- read{e, closure}:
+	case found <- r:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -372,6 +372,22 @@ func TestLostBlobsAreTold(t *testing.T) {
 	must(t, err)
 }
 
+// TestLostManifestsAreTold: a name cannot be read, because prune took its manifest in that moment.
+func TestLostManifestsAreTold(t *testing.T) {
+	a := newBucket(t)
+	manifest := a.name("app", 30*day, a.blob("old", 30*day))[0]
+	must(t, a.DeleteName(t.Context(), "app"))
+	lost := (*LostError)(nil)
+	_, _, err := a.run(Options{Grace: day, pause: func(r Removal) {
+		if r.Digest == manifest.Digest {
+			must(t, a.PutName(t.Context(), "late", []byte("{}"), &manifest))
+		}
+	}})
+	if !errors.As(err, &lost) || lost.Name != "late" || !slices.Equal(lost.Lost, []digest.Digest{manifest.Digest}) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestUploadsThatNobodyFinishes go when they are old, and no others.
 func TestUploadsThatNobodyFinishes(t *testing.T) {
 	client := buckettest.Open(t)

@@ -229,11 +229,12 @@ func (r *run) uploads(ctx context.Context) error {
 	return nil
 }
 
-// checkLost looks whether a name that was written while blobs were deleted reaches one of them.
+// checkLost looks whether a name that was written while blobs were deleted reaches one of them. The one may be
+// its manifest: that it cannot be read is then no other error.
 func (r *run) checkLost(ctx context.Context) error {
-	changed, err := r.marks.refresh(ctx)
-	if err != nil {
-		return fmt.Errorf("look whether names were written meanwhile: %w", err)
+	changed, unread := r.marks.refresh(ctx)
+	if u := (*unreadableError)(nil); unread != nil && !errors.As(unread, &u) {
+		return fmt.Errorf("look whether names were written meanwhile: %w", unread)
 	}
 	var errs []error
 	for _, name := range changed {
@@ -244,6 +245,9 @@ func (r *run) checkLost(ctx context.Context) error {
 		if len(lost) > 0 {
 			errs = append(errs, &LostError{Name: name, Lost: lost})
 		}
+	}
+	if len(errs) == 0 && unread != nil {
+		errs = append(errs, fmt.Errorf("look whether names were written meanwhile: %w", unread))
 	}
 	return errors.Join(errs...)
 }
