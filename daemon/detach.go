@@ -96,7 +96,7 @@ func spawn(c Config) (*os.File, *exec.Cmd, error) {
 	cmd := exec.Command(path, DetachedCommand, c.Mountpoint)
 	cmd.Args[0] = "layoutfs"
 	cmd.Dir = "/" // not to keep a file system busy
-	cmd.Env = withoutFlags(os.Environ())
+	cmd.Env = fromAnywhere(withoutFlags(os.Environ()))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{config, to}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -112,6 +112,20 @@ func withoutFlags(environ []string) []string {
 	return slices.DeleteFunc(environ, func(variable string) bool {
 		return strings.HasPrefix(variable, "LAYOUTFS_") && !strings.HasPrefix(variable, runtimeDirEnv+"=")
 	})
+}
+
+// fromAnywhere makes the files absolute that an environment names for the AWS SDK: the process works in "/".
+func fromAnywhere(environ []string) []string {
+	for i, variable := range environ {
+		name, path, _ := strings.Cut(variable, "=")
+		switch name {
+		case "AWS_CA_BUNDLE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "SSL_CERT_FILE":
+			if abs, err := filepath.Abs(path); err == nil && path != "" {
+				environ[i] = name + "=" + abs
+			}
+		}
+	}
+	return environ
 }
 
 // awaitReport reads the process's report. Without one, by its death or in time, it is ended.

@@ -96,6 +96,19 @@ func TestFlagsOfTheEnvironmentAreNotPassedOn(t *testing.T) {
 	}
 }
 
+func TestFilesOfTheEnvironmentAreFoundFromAnywhere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fromAnywhere([]string{"PATH=bin", "AWS_CA_BUNDLE=ca.pem", "AWS_CONFIG_FILE=/etc/aws", "AWS_SHARED_CREDENTIALS_FILE="})
+	want := []string{"PATH=bin", "AWS_CA_BUNDLE=" + filepath.Join(here, "ca.pem"), "AWS_CONFIG_FILE=/etc/aws", "AWS_SHARED_CREDENTIALS_FILE="}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestNobodyElseRunsTheDaemonCommand(t *testing.T) {
 	if err := RunDetached(t.Context()); !errors.Is(err, ErrNotDetached) {
 		t.Errorf("got %v", err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
@@ -291,8 +290,8 @@ func testPrefixPolicy(t *testing.T, s *server, p policy) {
 	testDelete(t, u)
 	testCutOff(t, c, u)
 	u.Prefix = "others/"
-	if err := s.client(t, u).Check(t.Context()); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("Check of what is others': %v, want fs.ErrPermission", err)
+	if err := s.client(t, u).Check(t.Context()); !errors.Is(err, bucket.ErrDenied) {
+		t.Errorf("Check of what is others': %v, want bucket.ErrDenied", err)
 	}
 }
 

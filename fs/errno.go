@@ -48,7 +48,7 @@ type localPath string
 func (p localPath) what() string { return string(p) }
 
 // fail turns the error of an operation into the client's errno. EIO says nothing of the cause, and EPERM
-// not what the bucket or a flag would have to allow, so those are logged, once, here.
+// not which flag would have to allow it, so those are logged, once, here.
 func (t *tree) fail(ctx context.Context, op string, on named, err error) syscall.Errno {
 	if err == nil {
 		return 0

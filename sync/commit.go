@@ -144,27 +144,31 @@ func (e *Engine) commitManifest(ctx context.Context, path string, d digest.Diges
 	if err == nil {
 		err = e.barrier(ctx, d, b)
 	}
-	if errors.Is(err, errNotYet) || err == nil && e.o.WriteBack {
+	if err == nil && !e.o.WriteBack {
+		// The manifest goes up before it is committed, so that a failure leaves the file where it is.
+		if err = e.guard.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))); err == nil {
+			return e.commitSent(ctx, path, d, int64(len(b)))
+		}
+	}
+	if err == nil || errors.Is(err, errNotYet) || e.ignores(err) {
 		return e.commitBlob(ctx, path, d)
 	}
-	if err != nil {
-		return err
-	}
-	// The manifest goes up before it is committed, so that a failure leaves the file where it is.
-	if err := e.guard.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))); err != nil {
-		return err
-	}
-	e.uploadedBytes.Add(int64(len(b)))
+	return err
+}
+
+// commitSent commits a manifest that is in the bucket already.
+func (e *Engine) commitSent(ctx context.Context, path string, d digest.Digest, size int64) error {
+	e.uploadedBytes.Add(size)
 	e.uploadedBlobs.Add(1)
 	if _, err := e.disk.Stage(ctx, path, d); err != nil {
 		return err
 	}
-	if err := e.sentNow(d, int64(len(b))); err != nil {
+	if err := e.sentNow(d, size); err != nil {
 		return err
 	}
 	e.settle(d)
 	e.pending.came()
-	return e.kept(d, int64(len(b)))
+	return e.kept(d, size)
 }
 
 // send uploads one staged blob; it is what the uploader's workers do.
@@ -184,7 +188,7 @@ func (e *Engine) send(ctx context.Context, j *job) error {
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	if err := e.guard.PutBlob(ctx, j.digest, counted{f, &j.sent}, j.size); err != nil {
-		return fmt.Errorf("upload blob %s: %w", j.digest, err)
+		return err
 	}
 	e.uploadedBytes.Add(j.size)
 	e.uploadedBlobs.Add(1)

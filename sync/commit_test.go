@@ -187,6 +187,40 @@ func TestOldBlobsAreTouched(t *testing.T) {
 	}
 }
 
+// TestIgnoredErrorsAreTriedAgain: with ignore-error=true an export passes although the bucket fails, and is
+// published when it does not any more. What no retry would mend is still told.
+func TestIgnoredErrorsAreTriedAgain(t *testing.T) {
+	denied := func(_ context.Context, verb, _ string) error {
+		if verb == "put" || verb == "putname" {
+			return bucket.ErrDenied
+		}
+		return nil
+	}
+	for what, fault := range map[string]func(context.Context, string, string) error{"no bucket": down, "no permission": denied} {
+		t.Run(what, func(t *testing.T) {
+			b := newMemBucket()
+			h := newHost(t, b, func(o *Options) { o.IgnoreError = true })
+			b.failing(fault)
+			c := newCache(t, random(100, 1))
+			must(t, h.export("", "latest", c))
+			if s := h.Status(); s.Pending != 1 || s.Counters.Errors == 0 || h.shownTags("")["latest"] != c.desc.Digest {
+				t.Errorf("status of an export whose error was ignored: %+v", s)
+			}
+			path := filepath.Join(h.o.Disk.Scratch(), "data")
+			must(t, os.WriteFile(path, []byte("these bytes"), 0o644))
+			if err := h.Commit(t.Context(), path, digest.FromString("other bytes")); !errors.Is(err, disk.ErrMismatch) {
+				t.Errorf("commit under a wrong digest: %v", err)
+			}
+			b.failing(nil)
+			h.forgive()
+			must(t, h.Flush(t.Context()))
+			if _, ok := b.name("buildkit"); !ok {
+				t.Error("the name is not in the bucket")
+			}
+		})
+	}
+}
+
 func TestWriteBackSurvivesARestart(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, func(o *Options) { o.WriteBack = true })

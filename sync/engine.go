@@ -27,6 +27,7 @@ type Options struct {
 	Configured []string // the names of the CSV: they are the tag "latest" of the root layout; the first is read
 
 	WriteBack   bool // acknowledge what is staged, not what is published
+	IgnoreError bool // do the same when the bucket fails, instead of telling the client
 	ReadOnly    bool // never write to the bucket
 	AllowDelete bool // dropping a tag deletes the name
 	Offline     bool // never touch the network

@@ -88,11 +88,20 @@ func (e *Engine) retire(ctx context.Context, name string) {
 	}
 }
 
-// acknowledge publishes; under write back it keeps what is to be published.
+// acknowledge publishes; under write back, and when the bucket fails and that is to be ignored, it keeps what is
+// to be published.
 func (e *Engine) acknowledge(ctx context.Context, name string, desc ocispec.Descriptor) error {
 	if e.o.WriteBack {
 		return e.publishLater(ctx, name, desc)
 	}
+	err := e.publishNow(ctx, name, desc)
+	if e.ignores(err) {
+		return e.publishLater(ctx, name, desc)
+	}
+	return err
+}
+
+func (e *Engine) publishNow(ctx context.Context, name string, desc ocispec.Descriptor) error {
 	release, err := e.turns.take(ctx, name)
 	if err != nil {
 		return err

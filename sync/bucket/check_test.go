@@ -37,7 +37,7 @@ func s3Error(status int, code, message string) http.HandlerFunc {
 // wantKind makes sure that err is of a kind that callers tell apart, or of none if want is nil.
 func wantKind(t *testing.T, err, want error) {
 	t.Helper()
-	for _, kind := range []error{fs.ErrNotExist, fs.ErrPermission, bucket.ErrUnreachable} {
+	for _, kind := range []error{fs.ErrNotExist, bucket.ErrDenied, bucket.ErrUnreachable} {
 		if errors.Is(err, kind) != errors.Is(want, kind) {
 			t.Errorf("%v\nis %q: %v", err, kind, errors.Is(err, kind))
 		}
@@ -73,8 +73,8 @@ func TestCheckOnRealServer(t *testing.T) {
 	}{
 		"no bucket":    {func(c *bucket.Config) { c.Bucket = "nonesuch" }, nil, "create it"},
 		"bad bucket":   {func(c *bucket.Config) { c.Bucket = "N" }, nil, "no name for a bucket"},
-		"key":          {func(c *bucket.Config) { c.AccessKeyID = "AKIANOBODY" }, fs.ErrPermission, "check access_key_id"},
-		"secret":       {func(c *bucket.Config) { c.SecretAccessKey = "wrong-secret" }, fs.ErrPermission, "check secret_access_key"},
+		"key":          {func(c *bucket.Config) { c.AccessKeyID = "AKIANOBODY" }, bucket.ErrDenied, "check access_key_id"},
+		"secret":       {func(c *bucket.Config) { c.SecretAccessKey = "wrong-secret" }, bucket.ErrDenied, "check secret_access_key"},
 		"token":        {func(c *bucket.Config) { c.SessionToken = "wrong-token" }, nil, "check session_token"},
 		"region":       {func(c *bucket.Config) { c.Region = "eu-west-1" }, nil, "set region=us-east-1"},
 		"refused":      {func(c *bucket.Config) { c.EndpointURL = closed.URL }, bucket.ErrUnreachable, "nothing listens there"},
@@ -103,12 +103,12 @@ func TestCheckAnswers(t *testing.T) {
 	}{
 		"website":         {page(200, html, "<html><body>Welcome</body></html>"), nil, notS3},
 		"website's 404":   {page(404, html, "<!doctype html><p>Not here<br>"), nil, notS3},
-		"website's login": {page(403, html, "<html>log in</html>"), fs.ErrPermission, notS3},
+		"website's login": {page(403, html, "<html>log in</html>"), bucket.ErrDenied, notS3},
 		"website moved":   {page(301, http.Header{"Location": {"/login"}}, ""), nil, notS3},
 		"json":            {page(200, http.Header{"Content-Type": {"application/json"}}, `{"ok":true}`), nil, notS3},
-		"denied":          {s3Error(403, "AccessDenied", "Access Denied"), fs.ErrPermission, "s3:ListBucket"},
+		"denied":          {s3Error(403, "AccessDenied", "Access Denied"), bucket.ErrDenied, "s3:ListBucket"},
 		"expired":         {s3Error(400, "ExpiredToken", "The provided token has expired."), nil, "renew session_token"},
-		"clock":           {s3Error(403, "RequestTimeTooSkewed", "too large"), fs.ErrPermission, "clock"},
+		"clock":           {s3Error(403, "RequestTimeTooSkewed", "too large"), bucket.ErrDenied, "clock"},
 		"moved":           {s3Error(301, "PermanentRedirect", "use another endpoint"), nil, "set region=eu-north-1"},
 		"overloaded":      {s3Error(503, "SlowDown", "reduce your rate"), nil, "try again later"},
 		"proxy":           {page(502, html, "<html>bad gateway</html>"), nil, "try again later"},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -155,7 +154,7 @@ func kindOfCredentials(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil
 	case credentialsMissing(err):
-		return fs.ErrPermission
+		return ErrDenied
 	}
 	return ErrUnreachable
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -56,7 +55,7 @@ func TestCredentialChain(t *testing.T) {
 	cfg := buckettest.Start(t)
 	none := cfg
 	none.AccessKeyID, none.SecretAccessKey = "", ""
-	wantCheck(t, none, fs.ErrPermission, "no AWS credentials found", "$AWS_PROFILE", "no_sign_request")
+	wantCheck(t, none, bucket.ErrDenied, "no AWS credentials found", "$AWS_PROFILE", "no_sign_request")
 
 	t.Setenv("AWS_ACCESS_KEY_ID", cfg.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", cfg.SecretAccessKey)
@@ -259,8 +258,8 @@ func TestCredentialServiceFails(t *testing.T) {
 		kind error
 		text string
 	}{
-		"not found": {serve(t, page(404, nil, `{"code":"NotFound","message":"no such role"}`)), fs.ErrPermission, "no such role"},
-		"denied":    {serve(t, page(403, nil, `{"code":"AccessDenied","message":"not for you"}`)), fs.ErrPermission, "not for you"},
+		"not found": {serve(t, page(404, nil, `{"code":"NotFound","message":"no such role"}`)), bucket.ErrDenied, "no such role"},
+		"denied":    {serve(t, page(403, nil, `{"code":"AccessDenied","message":"not for you"}`)), bucket.ErrDenied, "not for you"},
 		"hangs":     {serve(t, hangs), bucket.ErrUnreachable, "the service that gives the credentials"},
 		"refused":   {closed.URL, bucket.ErrUnreachable, "the service that gives the credentials"},
 	} {
@@ -310,7 +309,7 @@ func TestPublicBucket(t *testing.T) {
 	d := buckettest.Put(t, owner, []byte("public"))
 	cfg.AccessKeyID, cfg.SecretAccessKey, cfg.Access.NoSignRequest = "", "", true
 	c := buckettest.OpenWith(t, cfg, bucket.Options{})
-	if err := c.Check(t.Context()); !errors.Is(err, fs.ErrPermission) {
+	if err := c.Check(t.Context()); !errors.Is(err, bucket.ErrDenied) {
 		t.Errorf("Check of a bucket that is not public: %v", err)
 	}
 	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,8 +60,8 @@ func TestDeniedRequestsSayWhatTheyNeed(t *testing.T) {
 	for _, tc := range tests {
 		c := buckettest.OpenWith(t, cfg, bucket.Options{PartSize: 5 << 20, Transport: denying(tc.denied)})
 		err := tc.request(t.Context(), c)
-		if !errors.Is(err, fs.ErrPermission) || !strings.HasSuffix(err.Error(), "; the credentials need "+tc.needs) {
-			t.Errorf("%v, want fs.ErrPermission, and advice to allow %s", err, tc.needs)
+		if !errors.Is(err, bucket.ErrDenied) || !strings.HasSuffix(err.Error(), "; the credentials need "+tc.needs) {
+			t.Errorf("%v, want bucket.ErrDenied, and advice to allow %s", err, tc.needs)
 		}
 	}
 }
@@ -79,7 +78,7 @@ func TestDeniedRequestsSayWhatTheServerSays(t *testing.T) {
 			return resp, nil
 		}}
 		_, err := buckettest.OpenWith(t, cfg, bucket.Options{Transport: f}).GetName(t.Context(), "app")
-		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), message) || strings.Contains(err.Error(), "credentials need") {
+		if !errors.Is(err, bucket.ErrDenied) || !strings.Contains(err.Error(), message) || strings.Contains(err.Error(), "credentials need") {
 			t.Errorf("%s: %v", code, err)
 		}
 	}

@@ -16,17 +16,21 @@ import (
 
 // ErrUnreachable is wrapped by errors that say that no answer came from the endpoint (refused, timed
 // out, name not found, connection lost), as opposed to an answer that is an error. Not-found errors
-// wrap fs.ErrNotExist, denied ones fs.ErrPermission.
+// wrap fs.ErrNotExist.
 var ErrUnreachable = errors.New("bucket does not answer")
 
 // ErrBusy is wrapped by errors that say that the server cannot answer now: it asks for patience, or a proxy
 // before it says that it is away (502, 503, 504).
 var ErrBusy = errors.New("bucket is busy")
 
+// ErrDenied is wrapped by errors that say that the bucket, or who hands out credentials, refuses it. It is not
+// fs.ErrPermission: of a file in a mount it would say that its client lacks a permission.
+var ErrDenied = errors.New("denied")
+
 // opError is a request that failed.
 type opError struct {
 	what  string // "head blob sha256:… in bucket \"b\" at http://…"
-	kind  error  // one of ErrUnreachable, fs.ErrNotExist, fs.ErrPermission, or nil
+	kind  error  // one of ErrUnreachable, fs.ErrNotExist, ErrDenied, or nil
 	cause error
 	needs string // actions that the credentials may lack, if the server did not say; or empty
 }
@@ -83,7 +87,7 @@ func kindOf(ctx context.Context, err error) error {
 	}
 	switch status := statusOf(err); {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return fs.ErrPermission
+		return ErrDenied
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		return ErrBusy
 	case status != 0, errors.Is(ctx.Err(), context.Canceled), isLocal(err):

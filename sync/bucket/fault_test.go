@@ -242,7 +242,7 @@ func TestFailedPartIsCleanedUp(t *testing.T) {
 	c, _, _ := withFault(t, f, bucket.Options{PartSize: 5 << 20})
 	b := buckettest.Bytes(15 << 20)
 	err := c.PutBlob(t.Context(), digest.FromBytes(b), bytes.NewReader(b), int64(len(b)))
-	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "AccessDenied") {
+	if !errors.Is(err, bucket.ErrDenied) || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("put: %v", err)
 	}
 	wantUploads(t, c, 0)

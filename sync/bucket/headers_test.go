@@ -2,7 +2,6 @@ package bucket_test
 
 import (
 	"errors"
-	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -178,10 +177,10 @@ func TestExpectedBucketOwner(t *testing.T) {
 	cfg := buckettest.Start(t)
 	cfg.Access.ExpectedBucketOwner = "123456789012"
 	c := buckettest.OpenWith(t, cfg, bucket.Options{})
-	if err := c.Check(t.Context()); !errors.Is(err, fs.ErrPermission) {
+	if err := c.Check(t.Context()); !errors.Is(err, bucket.ErrDenied) {
 		t.Errorf("Check: %v", err)
 	}
-	if err := c.PutBlob(t.Context(), digest.FromString("x"), strings.NewReader("x"), 1); !errors.Is(err, fs.ErrPermission) {
+	if err := c.PutBlob(t.Context(), digest.FromString("x"), strings.NewReader("x"), 1); !errors.Is(err, bucket.ErrDenied) {
 		t.Errorf("put: %v", err)
 	}
 }

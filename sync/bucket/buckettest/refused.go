@@ -59,7 +59,7 @@ func testCancelled(t *testing.T, cfg bucket.Config) {
 func testNoBucket(t *testing.T, cfg bucket.Config) {
 	cfg.Bucket += "-gone"
 	for what, err := range requests(t.Context(), OpenWith(t, cfg, smallParts)) {
-		if err == nil || (errors.Is(err, fs.ErrNotExist) && what != "stat") || errors.Is(err, fs.ErrPermission) {
+		if err == nil || (errors.Is(err, fs.ErrNotExist) && what != "stat") || errors.Is(err, bucket.ErrDenied) {
 			t.Errorf("%s in a bucket that is not there: %v, want an error, and not one of what is in it", what, err)
 		}
 		if what == "check" && (err == nil || !strings.Contains(err.Error(), "no such bucket")) {
@@ -82,8 +82,8 @@ func testUnknownKey(t *testing.T, cfg bucket.Config) {
 func wantDenied(t *testing.T, cfg bucket.Config, parameter string) {
 	t.Helper()
 	for what, err := range requests(t.Context(), OpenWith(t, cfg, smallParts)) {
-		if !errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, bucket.ErrUnreachable) {
-			t.Errorf("%s: %v, want fs.ErrPermission", what, err)
+		if !errors.Is(err, bucket.ErrDenied) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, bucket.ErrUnreachable) {
+			t.Errorf("%s: %v, want bucket.ErrDenied", what, err)
 		}
 		if what == "check" && (err == nil || !strings.Contains(err.Error(), "check "+parameter)) {
 			t.Errorf("Check: %v, want advice about %s", err, parameter)
