@@ -11,7 +11,8 @@ TOOLS   := $(CURDIR)/.tools
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # command=package, for what comes from Debian.
-SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static
+SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static \
+  mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
 CEPH   := ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 PACKAGES := ./...
@@ -20,6 +21,11 @@ PACKAGES := ./...
 HEAVY := Test(Contract|BothDirectionsElsewhere)/(seaweedfs|radosgw)
 
 FUZZTIME ?= 20s
+
+# What `make chaos` runs, how many kills of each of its kinds, and the seed of its choices.
+CHAOS  := Test(Kill|PowerLoss|Chaos.*)$$
+ROUNDS ?= 50
+SEED   ?= $(shell date +%s)
 
 .PHONY: help
 help: ## list the targets
@@ -62,6 +68,13 @@ fuzz: ## fuzz everything that parses, FUZZTIME (20s) each
 	    go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$dir"; \
 	  done; \
 	done
+
+.PHONY: chaos
+chaos: SEED := $(SEED)
+chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 minutes; SEED= repeats its choices
+	@echo "seed $(SEED): run again with make chaos SEED=$(SEED)"
+	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) \
+	  go test -timeout 40m -count=1 -v -run '$(CHAOS)' .
 
 .PHONY: demo
 demo: system buildkit build ## export, lose the machine, import: for real, with the embedded S3 server

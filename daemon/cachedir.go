@@ -130,6 +130,7 @@ func readIdentity(path string) (identity, error) {
 	return i, nil
 }
 
+// writeIdentity writes it durably: a power loss must leave a directory that can be mounted.
 func writeIdentity(path string, i identity) error {
 	b, err := json.Marshal(i)
 	if err != nil {
@@ -138,10 +139,25 @@ func writeIdentity(path string, i identity) error {
 	tmp := path + ".new"
 	err = os.WriteFile(tmp, append(b, '\n'), 0o600)
 	if err == nil {
+		err = syncPath(tmp)
+	}
+	if err == nil {
 		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncPath(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("note of which bucket the cache directory is: %w", err)
 	}
 	return nil
+}
+
+// syncPath makes a file or the entries of a folder durable.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

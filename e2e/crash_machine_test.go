@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -27,6 +28,7 @@ type crashes struct {
 	p     *plainS3
 	flags []string
 	dir   string
+	disk  *volume                // whose power is cut with each kill, if there is one
 	seen  map[digest.Digest]bool // blobs that were found right
 	pool  [][]byte               // layers that caches share
 
@@ -38,7 +40,9 @@ type crashes struct {
 	count map[string]int             // for the record
 }
 
-func newCrashes(t *testing.T, flags ...string) *crashes {
+// newCrashes makes a machine with an empty disk. fs is a file system that loses with each kill what was not
+// flushed; empty: what the daemon has written stays.
+func newCrashes(t *testing.T, fs string, flags ...string) *crashes {
 	t.Helper()
 	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
 	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
@@ -47,6 +51,10 @@ func newCrashes(t *testing.T, flags ...string) *crashes {
 	k := &crashes{
 		t: t, r: rand.New(rand.NewPCG(seed, 1)), c: c, p: newPlainS3(t, c), flags: flags, dir: dir,
 		seen: map[digest.Digest]bool{}, acked: map[string][]digest.Digest{}, count: map[string]int{},
+	}
+	if fs != "" {
+		k.disk = newVolume(t, fs, "600M")
+		k.flags = append(k.flags, "--min-free", "32MiB")
 	}
 	must(t, os.Mkdir(k.mnt(), 0o755))
 	for range 6 {
@@ -64,10 +72,17 @@ func newCrashes(t *testing.T, flags ...string) *crashes {
 
 func (k *crashes) mnt() string { return filepath.Join(k.dir, "mnt") }
 
+func (k *crashes) cache() string {
+	if k.disk != nil {
+		return k.disk.path("cache")
+	}
+	return filepath.Join(k.dir, "cache")
+}
+
 // start starts the daemon in the foreground, as a child that can be killed at any time.
 func (k *crashes) start() {
 	k.t.Helper()
-	args := append([]string{"mount", "--cache-dir", filepath.Join(k.dir, "cache"), "--refresh", "100ms"}, k.flags...)
+	args := append([]string{"mount", "--cache-dir", k.cache(), "--refresh", "100ms"}, k.flags...)
 	env := []string{"LAYOUTFS_RUNTIME_DIR=" + filepath.Join(k.dir, "run"), "LAYOUTFS_S3=" + csv(k.c)}
 	k.starts++
 	dir := filepath.Join(k.dir, fmt.Sprint("start-", k.starts))
@@ -85,16 +100,30 @@ func (k *crashes) awaitMount() {
 	}))
 }
 
-// kill ends the daemon as a crash does.
+// kill ends the daemon as a crash does, or as a power loss.
 func (k *crashes) kill() {
 	if k.daemon == nil {
 		return
+	}
+	if k.disk != nil {
+		k.disk.cut()
 	}
 	_ = k.daemon.cmd.Process.Kill()
 	<-k.daemon.done
 	if _, race, found := cutAtRace(k.daemon.log()); found {
 		k.t.Errorf("the daemon has a data race:\n%s", race)
 	}
+}
+
+// boot is what comes after a power loss: the mount is gone, and the disk has what was flushed.
+func (k *crashes) boot() {
+	k.t.Helper()
+	if k.disk == nil {
+		return
+	}
+	_ = syscall.Unmount(k.mnt(), syscall.MNT_DETACH) // it may have come to none
+	runtime.GC()                                     // see exportTo
+	k.disk.restore()
 }
 
 // work begins what the kill is to interrupt: some clients, each with a name of its own.
