@@ -76,6 +76,10 @@ chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 m
 	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) \
 	  go test -timeout 40m -count=1 -v -run '$(CHAOS)' .
 
+.PHONY: bench
+bench: system buildkit minio build ## measure against the alternatives; ROWS=E1,I1 LINKS=loopback ROUNDS=5 select
+	cd bench && go run . $(if $(ROWS),-rows $(ROWS)) $(if $(LINKS),-links $(LINKS)) $(if $(filter command%,$(origin ROUNDS)),-rounds $(ROUNDS))
+
 .PHONY: demo
 demo: system buildkit build ## export, lose the machine, import: for real, with the embedded S3 server
 	demo/demo.sh buildkit
