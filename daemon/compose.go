@@ -128,6 +128,7 @@ func (d *Daemon) openDisk() (*disk.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	free = max(free, 2*index.Reserve) // the index must be able to write when the disk is as full as we make it
 	d.cache = CacheStatus{Dir: c.CacheDir, Size: size, MinFree: free, Log: c.Log.File}
 	store, err := disk.Open(c.CacheDir, disk.Options{CacheSize: size, MinFree: free, Log: d.log})
 	if err != nil {
@@ -146,6 +147,7 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 	}
 	d.undo.add(x.Close)
 	d.parts = parts{bucket: client, disk: store, index: x}
+	d.watchDisk()
 	if err := d.dropUnfinished(client, store); err != nil {
 		return nil, err
 	}

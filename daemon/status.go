@@ -43,6 +43,7 @@ type CacheStatus struct {
 	Size    int64  `json:"size"`     // what warm and partial blobs may take; 0: no limit
 	MinFree int64  `json:"min_free"` // what is left free
 	Log     string `json:"log,omitempty"`
+	Problem string `json:"problem,omitempty"` // why its disk takes no files
 }
 
 // ModeStatus says how the mount was made.
@@ -76,6 +77,7 @@ func (d *Daemon) Status() Status {
 	// A list without entries is a list in JSON, too.
 	s.Uploading, s.Downloading = append([]sync.Transfer{}, s.Uploading...), append([]sync.Transfer{}, s.Downloading...)
 	s.Passthrough.On, s.Passthrough.Reason = d.mount.Passthrough()
+	s.Cache.Problem = d.diskProblem()
 	return s
 }
 

@@ -106,6 +106,7 @@ func (k *crashes) kill() {
 		return
 	}
 	if k.disk != nil {
+		freeze(k.t, k.daemon)
 		k.disk.cut()
 	}
 	_ = k.daemon.cmd.Process.Kill()

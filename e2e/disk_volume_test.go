@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +56,23 @@ func (v *volume) cut() {
 	must(v.t, err)
 	defer f.Close()
 	must(v.t, unix.IoctlSetPointerInt(int(f.Fd()), goingDown, noLogFlush))
+}
+
+// freeze stops a program as a power loss does: at once, whatever its disk says then. (XFS that is shut down
+// lets the fsync of a folder succeed.)
+func freeze(t testing.TB, p *process) {
+	t.Helper()
+	if p.cmd.Process.Signal(unix.SIGSTOP) != nil {
+		return // it has ended
+	}
+	eventually(t, "no thread runs any more", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		must(t, err)
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			b, err := os.ReadFile(path)
+			return err == nil && !regexp.MustCompile(`\) [TtDZX] `).Match(b)
+		})
+	})
 }
 
 // restore is the boot after that: the journal is recovered. Nobody may have a file open there any more.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -32,11 +33,17 @@ func newHost(t testing.TB, c bucket.Config, flags ...string) *host {
 
 func newHostFor(t testing.TB, csv string, flags ...string) *host {
 	t.Helper()
+	return newHostOn(t, "", csv, flags...)
+}
+
+// newHostOn mounts with a cache directory on a disk of the test's.
+func newHostOn(t testing.TB, cache, csv string, flags ...string) *host {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "layoutfs-host-") // short: it holds a socket
 	must(t, err)
 	h := &host{
 		t: t, csv: csv, flags: flags,
-		cache: filepath.Join(dir, "cache"), mnt: filepath.Join(dir, "mnt"), run: filepath.Join(dir, "run"),
+		cache: cmp.Or(cache, filepath.Join(dir, "cache")), mnt: filepath.Join(dir, "mnt"), run: filepath.Join(dir, "run"),
 	}
 	must(t, os.Mkdir(h.mnt, 0o755))
 	t.Cleanup(func() {

@@ -114,7 +114,7 @@ func (x *Index) putBlobs(blobs ...Blob) error {
 			return fmt.Errorf("index: blob %s: %w", b.Digest, err)
 		}
 	}
-	if err := wb.Flush(); err != nil {
+	if err := x.flush(wb); err != nil {
 		return fmt.Errorf("index: write %d blobs: %w", len(blobs), err)
 	}
 	return nil
@@ -140,7 +140,7 @@ func (x *Index) UpdateBlob(d digest.Digest, fn func(*Blob)) error {
 func (x *Index) DeleteBlob(d digest.Digest) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	err := x.db.Update(func(txn *badger.Txn) error { return txn.Delete(blobKey(d)) })
+	err := x.update(func(txn *badger.Txn) error { return txn.Delete(blobKey(d)) })
 	if err != nil {
 		return fmt.Errorf("index: forget blob %s: %w", d, err)
 	}

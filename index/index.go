@@ -21,6 +21,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -33,6 +34,7 @@ var versionKey = []byte("v")
 
 // Index is the open database.
 type Index struct {
+	dir   string
 	db    *badger.DB
 	mu    sync.Mutex
 	names sync.Mutex
@@ -44,6 +46,9 @@ type Index struct {
 // Badger panics on some damage, in goroutines of its own where nobody can recover it. So a marker says
 // that an opening is under way: who finds it knows that the last opening ended the process.
 func Open(dir string, log *slog.Logger) (*Index, error) {
+	if err := room(dir); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return nil, fmt.Errorf("open the index: %w", err)
+	}
 	marker := dir + ".opening"
 	_, err := os.Stat(marker)
 	if err == nil {
@@ -92,7 +97,7 @@ func open(dir string, log *slog.Logger) (x *Index, err error) {
 	if err != nil {
 		return nil, err
 	}
-	x = &Index{db: db}
+	x = &Index{dir: dir, db: db}
 	if err := x.checkVersion(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -120,7 +125,7 @@ func small(dir string, log *slog.Logger) badger.Options {
 }
 
 func (x *Index) checkVersion() error {
-	return x.db.Update(func(txn *badger.Txn) error {
+	return x.update(func(txn *badger.Txn) error {
 		item, err := txn.Get(versionKey)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return txn.Set(versionKey, []byte(schema))
@@ -137,9 +142,24 @@ func (x *Index) checkVersion() error {
 	})
 }
 
-// Close flushes and closes.
+// closeWithin bounds Close: Badger tries for ever to flush to a disk that takes nothing. What is not flushed is
+// in its log, or is found again.
+const closeWithin = 5 * time.Second
+
+// Close flushes and closes. What a full disk does not take stays in Badger's log.
 func (x *Index) Close() error {
-	if err := x.db.Close(); err != nil {
+	if room(x.dir) != nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- x.db.Close() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-time.After(closeWithin):
+		err = fmt.Errorf("the disk has not taken it within %s", closeWithin)
+	}
+	if err != nil {
 		return fmt.Errorf("close the index: %w", err)
 	}
 	return nil

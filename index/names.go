@@ -125,7 +125,7 @@ func (x *Index) putName(n Name) error {
 	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	err = x.eachReverse(n, generation, func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) })
 	if err == nil {
-		err = x.db.Update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), append(generation, doc...)) })
+		err = x.update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), append(generation, doc...)) })
 	}
 	if err == nil {
 		err = x.eachReverse(old, was, (*badger.WriteBatch).Delete)
@@ -145,7 +145,7 @@ func (x *Index) eachReverse(n Name, generation []byte, f func(wb *badger.WriteBa
 			return err
 		}
 	}
-	return wb.Flush()
+	return x.flush(wb)
 }
 
 // DeleteName forgets a name.
@@ -156,7 +156,7 @@ func (x *Index) DeleteName(name string) error {
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
-	err = x.db.Update(func(txn *badger.Txn) error { return txn.Delete(nameKey(name)) })
+	err = x.update(func(txn *badger.Txn) error { return txn.Delete(nameKey(name)) })
 	if err == nil {
 		err = x.eachReverse(old, generation, (*badger.WriteBatch).Delete)
 	}

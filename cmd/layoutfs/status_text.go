@@ -57,6 +57,9 @@ func printStatus(w io.Writer, s daemon.Status) error {
 	row("last error", lastError(s.LastError))
 	row("passthrough", passthroughText(s.Passthrough))
 	row("cache", cacheText(s.Cache))
+	if s.Cache.Problem != "" {
+		row("", s.Cache.Problem)
+	}
 	if s.Cache.Log != "" {
 		row("log", s.Cache.Log)
 	}
