@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	containerdlog "github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+// chaosTime is how long the long form of a test goes on.
+const chaosTime = "LAYOUTFS_CHAOS_TIME"
+
+// timeOf is for how long a test is to go on.
+func timeOf(t testing.TB, short time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(chaosTime)
+	if text == "" {
+		return short
+	}
+	d, err := time.ParseDuration(text)
+	must(t, err)
+	return d
+}
+
+const (
+	crowdRefresh = 200 * time.Millisecond
+	// late is for how long a request may be under way at the server whose daemon was killed.
+	late = 5 * time.Second
+)
+
+// publication is an export: what, and when. One that failed may be published all the same.
+type publication struct {
+	d            digest.Digest
+	began, ended time.Time
+	acknowledged bool
+}
+
+// crowd is many hosts that share a bucket.
+type crowd struct {
+	t     *testing.T
+	c     bucket.Config
+	p     *plainS3
+	hosts []*host
+	gates []sync.RWMutex // of the hosts, held for reading while a client uses one: none may find it not mounted
+	pool  [][]byte       // layers that caches share
+
+	mu    sync.Mutex // guards following
+	made  map[string][]*publication
+	count map[string]int
+}
+
+// TestChaosHosts has eight hosts export and import names of their own and one that is common, while prune
+// runs and hosts are killed. Every import that starts after a publication sees it or a later one; no name
+// is lost or broken, and none lacks a blob.
+func TestChaosHosts(t *testing.T) {
+	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
+	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	containerdlog.L.Logger.SetOutput(io.Discard)
+	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := anyServer(t).config(t)
+	w := &crowd{t: t, c: c, p: newPlainS3(t, c), made: map[string][]*publication{}, count: map[string]int{}}
+	for range 4 {
+		w.pool = append(w.pool, randomBytes(r, 1000+r.IntN(100_000)))
+	}
+	for range 8 {
+		w.hosts = append(w.hosts, newHostFor(t, csv(c, "touch_refresh=2s"), "--refresh", crowdRefresh.String()))
+	}
+	w.gates = make([]sync.RWMutex, len(w.hosts))
+	w.run(r, timeOf(t, 8*time.Second))
+	w.p.wantRight(map[digest.Digest]bool{})
+	fresh := newHost(t, c)
+	for name := range w.made {
+		w.read(fresh, name)
+	}
+	t.Logf("%v; %d names", w.count, len(w.made))
+}
+
+// run has the hosts at work, and kills them, for a time.
+func (w *crowd) run(r *rand.Rand, d time.Duration) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), d)
+	defer cancel()
+	var workers sync.WaitGroup
+	for i := range w.hosts {
+		own := rand.New(rand.NewPCG(r.Uint64(), 2))
+		workers.Go(func() {
+			for ctx.Err() == nil {
+				w.step(own, i)
+			}
+		})
+	}
+	workers.Go(func() {
+		for ctx.Err() == nil {
+			w.prune()
+		}
+	})
+	for ctx.Err() == nil && !w.t.Failed() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(r.IntN(4000)) * time.Millisecond):
+			w.kill(r.IntN(len(w.hosts)))
+		}
+	}
+	cancel()
+	workers.Wait()
+	w.p.wantWhole()
+}
+
+// kill kills the daemon of a host with clients at work, and starts it again.
+func (w *crowd) kill(i int) {
+	w.hosts[i].kill()
+	w.gates[i].Lock()
+	defer w.gates[i].Unlock()
+	w.hosts[i].mount()
+	w.note("kills")
+}
+
+func (w *crowd) note(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count[what]++
+}
+
+// step is one export or import of a host.
+func (w *crowd) step(r *rand.Rand, i int) {
+	w.gates[i].RLock()
+	defer w.gates[i].RUnlock()
+	names := []string{"common", fmt.Sprint("host-", i), fmt.Sprint("host-", r.IntN(len(w.hosts)))}
+	if r.IntN(3) > 0 {
+		w.read(w.hosts[i], names[r.IntN(3)])
+		return
+	}
+	w.export(r, w.hosts[i], names[r.IntN(2)])
+}
+
+func (w *crowd) export(r *rand.Rand, h *host, name string) {
+	layers := [][]byte{randomBytes(r, 1+r.IntN(100_000))}
+	for _, b := range w.pool {
+		if r.IntN(3) == 0 {
+			layers = append(layers, b)
+		}
+	}
+	c := newSynthetic(w.t, layers...)
+	pub := &publication{d: c.desc.Digest, began: time.Now()}
+	w.mu.Lock()
+	w.made[name] = append(w.made[name], pub)
+	w.mu.Unlock()
+	err := c.exportTo(w.t.Context(), h.path(name), "latest")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if pub.ended, pub.acknowledged = time.Now(), err == nil; err != nil {
+		w.count["exports that failed"]++
+		return
+	}
+	w.count["exports"]++
+}
+
+// read imports a name, and holds what it is against what it may be.
+func (w *crowd) read(h *host, name string) {
+	began := time.Now()
+	d, err := importFrom(h.path(name), "latest")
+	switch {
+	case errors.Is(err, errWrongBytes):
+		w.t.Error(err)
+	case errors.Is(err, errNoTag) || d == "" && errors.Is(err, os.ErrNotExist):
+		d = ""
+	case err != nil:
+		w.note("imports that failed") // it was killed, or the name was written anew meanwhile
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count["imports"]++
+	if why := w.stale(name, d, began); why != "" {
+		w.t.Errorf("an import of %q at %s shows %q: %s", name, began.Format(time.StampMicro), d, why)
+	}
+}
+
+// stale says why a name must not be d any more, or not yet, for an import that began at a time. With mu held.
+func (w *crowd) stale(name string, d digest.Digest, began time.Time) string {
+	shown := &publication{d: d, acknowledged: true} // no name at all: it was before all others
+	for _, p := range w.made[name] {
+		if p.d == d {
+			shown = p
+		}
+	}
+	if d != "" && shown.began.IsZero() {
+		return "nobody has exported that"
+	}
+	end := shown.ended
+	switch {
+	case d != "" && end.IsZero():
+		return "" // it is under way
+	case !shown.acknowledged:
+		end = end.Add(late)
+	}
+	for _, p := range w.made[name] {
+		if p.acknowledged && p.began.After(end) && p.ended.Before(began.Add(-crowdRefresh)) {
+			return fmt.Sprintf("%s was published after that, at %s", p.d, p.ended.Format(time.StampMicro))
+		}
+	}
+	return ""
+}
+
+// prune deletes what no name reaches, and may not lose anything that a name needs.
+func (w *crowd) prune() {
+	report, lost, err := tryPrune(csv(w.c, "touch_refresh=2s"), "30s")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count["prunes"]++
+	w.count["blobs pruned"] += report.Blobs
+	w.count["names that prune says it harmed"] += lost
+	if err != nil && (lost > 0 || strings.Contains(err.Error(), "was written while")) {
+		w.t.Errorf("prune: %v", err)
+	}
+}
