@@ -28,7 +28,7 @@ import (
 )
 
 // schema is the version of the encoding.
-const schema = "layoutfs index 2"
+const schema = "layoutfs index 3"
 
 var versionKey = []byte("v")
 

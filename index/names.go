@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -36,7 +35,7 @@ type Name struct {
 const (
 	namePrefix    = "n"
 	reversePrefix = "r"
-	// generationSize is the length of the generation before the JSON of a name's record.
+	// generationSize is the length of the generation at the front of a name's record.
 	generationSize = 8
 	// maxName is the longest name that is kept, in bytes: S3 keys are shorter.
 	maxName = 4096
@@ -78,16 +77,6 @@ func (x *Index) name(name string) (generation []byte, n Name, ok bool, err error
 	return generation, n, ok, nil
 }
 
-func decodeName(v []byte) (generation []byte, n Name, err error) {
-	if len(v) < generationSize {
-		return nil, Name{}, errRecord
-	}
-	if err := json.Unmarshal(v[generationSize:], &n); err != nil {
-		return nil, Name{}, fmt.Errorf("%w: %w", errRecord, err)
-	}
-	return bytes.Clone(v[:generationSize]), n, nil
-}
-
 // PutName writes a record, replacing, and with it which digests the name reaches.
 func (x *Index) PutName(n Name) error {
 	x.names.Lock()
@@ -114,7 +103,8 @@ func (x *Index) putName(n Name) error {
 	if len(n.Name) > maxName {
 		return fmt.Errorf("index: name %.40q… has %d bytes; %d are the most", n.Name, len(n.Name), maxName)
 	}
-	doc, err := json.Marshal(n)
+	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
+	doc, err := encodeName(generation, n)
 	if err != nil {
 		return fmt.Errorf("index: name %q: %w", n.Name, err)
 	}
@@ -122,10 +112,9 @@ func (x *Index) putName(n Name) error {
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
-	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	err = x.eachReverse(n, generation, func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) })
 	if err == nil {
-		err = x.update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), append(generation, doc...)) })
+		err = x.update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), doc) })
 	}
 	if err == nil {
 		err = x.eachReverse(old, was, (*badger.WriteBatch).Delete)
