@@ -64,6 +64,7 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 	}
 	n := d.blob(ctx, dg, size)
 	out.SetAttrTimeout(blobTTL)
+	out.SetEntryTimeout(nameTTL)
 	n.fillBlob(&out.Attr)
 	return n.EmbeddedInode(), 0
 }

@@ -95,6 +95,7 @@ func (n *file) fillBlob(a *fuse.Attr) {
 	defer n.mu.Unlock()
 	at := n.t.dates.tell(n.digest)
 	n.t.fill(a, syscall.S_IFREG|0o666, n.size, at.mod)
+	a.Ino = n.StableAttr().Ino // go-fuse tells it for all requests but one that sets attributes
 	a.SetTimes(&at.access, nil, nil)
 }
 

@@ -18,8 +18,11 @@ import (
 // How long the kernel may remember. Files are looked up anew each time: whether a blob is there must be
 // asked (a blob found gone is to be written again), and a scratch file may have become something else.
 const (
-	dirTTL     = time.Minute // directories that only this mount's clients change
-	blobTTL    = time.Minute // attributes of a blob, which does not change
+	dirTTL  = time.Minute // directories that only this mount's clients change
+	blobTTL = time.Minute // attributes of a blob, which does not change
+	// nameTTL is for the name of a blob. An import looks it up three times for each MiB, and for others it is
+	// soon enough that one is gone.
+	nameTTL    = 100 * time.Millisecond
 	scratchTTL = time.Second // attributes of scratch, which the kernel drops itself when it writes
 )
 

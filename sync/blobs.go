@@ -77,7 +77,11 @@ func (e *Engine) Open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	if !e.offered(ctx, d) {
 		return nil, fmt.Errorf("open blob %s: blobs that it names are gone: %w", d, iofs.ErrNotExist)
 	}
-	return e.open(ctx, d)
+	r, err := e.open(ctx, d)
+	if err == nil {
+		e.opened(d, r.size)
+	}
+	return r, err
 }
 
 // open is Open for ourselves.
@@ -92,6 +96,7 @@ func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	e.used(d)
 	f, err := e.disk.Open(d)
 	if err == nil {
+		e.fetchAfter(d)
 		return &Reader{file: f, size: size}, nil
 	}
 	if !errors.Is(err, iofs.ErrNotExist) {
@@ -103,6 +108,12 @@ func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	dl, err := e.fetcher.acquire(d, size)
 	if err != nil {
 		return nil, err
+	}
+	if dl.settled(ctx) {
+		if f, err := e.disk.Open(d); err == nil {
+			e.fetcher.release(dl)
+			return &Reader{file: f, size: size}, nil
+		}
 	}
 	return &Reader{dl: dl, size: size}, nil
 }

@@ -88,12 +88,20 @@ func (dl *download) readAt(ctx context.Context, p []byte, off int64) (int, error
 	return n, err
 }
 
-// want requests the chunks [from,to) and, for a sequential reader, those after them.
+// want requests the chunks [from,to) and, for a sequential reader, those after them. When all of the blob was
+// requested so, what follows it is fetched.
 func (dl *download) want(from, to int) {
+	if dl.plan(from, to) {
+		dl.f.asked(dl.digest)
+	}
+}
+
+// plan says whether nothing is left to request.
+func (dl *download) plan(from, to int) bool {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
 	if dl.stopped {
-		return
+		return false
 	}
 	dl.request(from, to, true)
 	dl.pace(from, to)
@@ -103,6 +111,39 @@ func (dl *download) want(from, to int) {
 		dl.frontier = max(dl.frontier, end)
 	}
 	dl.verify()
+	return dl.frontier == dl.part.Chunks()
+}
+
+// ahead fetches the beginning of a blob that nobody has opened yet, and gives the download back.
+func (dl *download) ahead(ctx context.Context) {
+	defer dl.f.release(dl)
+	end := min(dl.part.Chunks(), windowMax)
+	dl.mu.Lock()
+	if !dl.stopped {
+		dl.request(0, end, false)
+		dl.verify()
+	}
+	dl.mu.Unlock()
+	_ = dl.await(ctx, 0, end) // who opens it is told
+}
+
+// settled waits, where all that is missing of a blob is on its way, until it is complete and verified: from
+// then on the kernel reads it, and each read through the daemon until then costs more than it waits. It says
+// whether it is.
+func (dl *download) settled(ctx context.Context) bool {
+	dl.mu.Lock()
+	missing := 0
+	for _, r := range dl.part.Missing(0, dl.part.Chunks()) {
+		for c := r.From; c < r.To; c++ {
+			if !dl.flying[c] {
+				dl.mu.Unlock()
+				return false
+			}
+			missing++
+		}
+	}
+	dl.mu.Unlock()
+	return missing <= windowMax && dl.await(ctx, 0, dl.part.Chunks()) == nil
 }
 
 // pace grows the window while the reader goes on where it was, and shuts it when it jumps.
@@ -233,7 +274,7 @@ func (dl *download) verify() {
 	}
 	dl.verifying = true
 	dl.wg.Go(func() {
-		err := dl.part.Verify(dl.ctx)
+		err := dl.part.Finish(dl.ctx) // it is made durable while the readers go on
 		dl.mu.Lock()
 		dl.verified = err == nil
 		if dl.err == nil {
@@ -241,10 +282,6 @@ func (dl *download) verify() {
 		}
 		dl.wake()
 		dl.mu.Unlock()
-		if err == nil {
-			// The readers go on while it is made durable.
-			err = dl.part.Finish(dl.ctx)
-		}
 		switch {
 		case dl.ctx.Err() != nil:
 		case err != nil:

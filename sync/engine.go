@@ -88,6 +88,7 @@ type Engine struct {
 	fetcher  *fetcher
 	catalog  *catalog
 	layouts  layouts
+	chains   chains
 	outcomes outcomes
 	pending  pending
 	turns    turns // with a name, to publish or delete it
@@ -115,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.guard = newGuard(e.ctx, o, e.answers)
 	e.presence = newPresence(e.guard, o.Index)
 	e.fetcher = newFetcher(e.ctx, e.guard, o.Disk, o.Log, o.Downloads)
-	e.fetcher.warm, e.fetcher.bad = e.fetched, e.notFetched
+	e.fetcher.warm, e.fetcher.bad, e.fetcher.asked = e.fetched, e.notFetched, e.fetchAfter
 	e.uploader = newUploader(e.ctx, o.Uploads, o.Log, e.send)
 	if err := errors.Join(e.loadNames(), e.recover()); err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -39,14 +39,15 @@ type fetcher struct {
 	buffers sync.Pool     // of *[]byte, a chunk each
 	bytes   atomic.Int64  // fetched
 
-	warm func(d digest.Digest, size int64) // a blob is complete and verified
-	bad  func(d digest.Digest, err error)  // a blob could not be fetched, or is not what it claims
+	warm  func(d digest.Digest, size int64) // a blob is complete and verified
+	bad   func(d digest.Digest, err error)  // a blob could not be fetched, or is not what it claims
+	asked func(d digest.Digest)             // a reader goes through a blob, and all of it was requested; called often
 
 	mu   sync.Mutex // guards following and the downloads' refs; taken before a download's mu
 	open map[digest.Digest]*download
 }
 
-// newFetcher begins with nothing open. The hooks warm and bad are to be set before the first acquire.
+// newFetcher begins with nothing open. The hooks are to be set before the first acquire.
 func newFetcher(ctx context.Context, b BlobBucket, d *disk.Store, log *slog.Logger, slots int) *fetcher {
 	return &fetcher{
 		ctx: ctx, bucket: b, disk: d, log: log,

@@ -49,6 +49,11 @@ func (e *Engine) Children(ctx context.Context, scope string) ([]string, error) {
 	return children(scope, e.catalog.within(scope)), nil
 }
 
+// Closure returns every blob that a name needs, manifest first, for those that look.
+func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
+	return e.closure(ctx, name)
+}
+
 // closure returns every blob that a name needs, manifest first. It is read once, when it is first
 // asked for: a bucket may have many names that this host never uses.
 func (e *Engine) closure(ctx context.Context, name string) ([]ocispec.Descriptor, error) {

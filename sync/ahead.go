@@ -1,0 +1,159 @@
+package sync
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+// A builder imports layer after layer, and asks for the next one when it is done with the last. What it will
+// ask for is known from the manifest and config that it read first.
+const (
+	// aheadBytes is how much of what follows is fetched, in bytes, but for a single layer that is larger.
+	aheadBytes = windowMax * disk.ChunkSize
+	// aheadLayers bounds how many of them there are.
+	aheadLayers = 64
+	// maxChains bounds the caches whose order is remembered, those whose manifests were opened last.
+	maxChains = 8
+)
+
+// chain is the order in which the layers of a manifest are read.
+type chain struct {
+	manifest digest.Digest
+	next     map[digest.Digest]ocispec.Descriptor
+	at       digest.Digest // the layer that was opened last
+}
+
+// chains are the manifests that clients have opened.
+type chains struct {
+	mu     sync.Mutex // guards following; a leaf
+	recent []*chain   // the newest first
+}
+
+// claim says whether the caller is to read the chain of a manifest that was opened: nobody has.
+func (c *chains) claim(manifest digest.Digest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.ContainsFunc(c.recent, func(ch *chain) bool { return ch.manifest == manifest }) {
+		return false
+	}
+	c.recent = slices.Insert(c.recent[:min(len(c.recent), maxChains-1)], 0, &chain{manifest: manifest})
+	return true
+}
+
+func (c *chains) put(manifest digest.Digest, next map[digest.Digest]ocispec.Descriptor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.recent {
+		if ch.manifest == manifest {
+			ch.next = next
+		}
+	}
+}
+
+// after lists the layers that follow one that was opened; none if it was opened last before, too: a builder
+// opens a layer for each piece that it reads.
+func (c *chains) after(d digest.Digest) (following []ocispec.Descriptor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.recent {
+		next, ok := ch.next[d]
+		if !ok {
+			continue
+		}
+		if ch.at == d {
+			return nil
+		}
+		ch.at = d
+		for ; ok && len(following) < aheadLayers; next, ok = ch.next[next.Digest] {
+			following = append(following, next)
+		}
+		return following
+	}
+	return nil
+}
+
+// opened is told of every blob that a client opens.
+func (e *Engine) opened(d digest.Digest, size int64) {
+	if _, ok := e.catalog.named(d); ok && size <= maxManifest && e.guard.up() && e.chains.claim(d) {
+		e.background.run(func() { e.learnChain(e.ctx, ocispec.Descriptor{Digest: d, Size: size}) })
+	}
+}
+
+// learnChain reads in which order the layers of a manifest are read. Its config is read for that, which the
+// client wants next.
+func (e *Engine) learnChain(ctx context.Context, desc ocispec.Descriptor) {
+	next, err := e.chainOf(ctx, desc)
+	if err != nil {
+		e.log.Debug("nothing is fetched ahead", "manifest", desc.Digest, "err", err)
+		return
+	}
+	e.chains.put(desc.Digest, next)
+}
+
+func (e *Engine) chainOf(ctx context.Context, desc ocispec.Descriptor) (map[digest.Digest]ocispec.Descriptor, error) {
+	b, err := e.readBlob(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	m, err := cacheconfig.ParseManifest(b)
+	if err != nil {
+		return nil, err
+	}
+	next := map[digest.Digest]ocispec.Descriptor{}
+	if !m.IsCache() {
+		for i := 1; i < len(m.Layers); i++ {
+			next[m.Layers[i-1].Digest] = m.Layers[i]
+		}
+		return next, nil
+	}
+	config, err := e.readBlob(ctx, *m.Config)
+	if err != nil {
+		return nil, err
+	}
+	order, err := cacheconfig.Chain(config)
+	if err != nil {
+		return nil, err
+	}
+	by := map[digest.Digest]ocispec.Descriptor{}
+	for _, l := range m.Layers {
+		by[l.Digest] = l
+	}
+	for on, d := range order {
+		if l, ok := by[d]; ok {
+			next[on] = l
+		}
+	}
+	return next, nil
+}
+
+// fetchAfter begins to fetch the layers that follow one of which all is here or on its way.
+func (e *Engine) fetchAfter(d digest.Digest) {
+	if following := e.chains.after(d); len(following) > 0 && e.guard.up() {
+		e.background.run(func() { e.fetchAhead(following) })
+	}
+}
+
+func (e *Engine) fetchAhead(following []ocispec.Descriptor) {
+	left := int64(aheadBytes)
+	for i, next := range following {
+		if left -= next.Size; left < 0 && i > 0 {
+			return
+		}
+		if state := e.disk.Stat(next.Digest).State; state == disk.Warm || state == disk.Staged {
+			continue
+		}
+		dl, err := e.fetcher.acquire(next.Digest, next.Size)
+		if err != nil {
+			e.log.Debug("a layer is not fetched ahead", "blob", next.Digest, "err", err)
+			return
+		}
+		e.background.run(func() { dl.ahead(e.ctx) })
+	}
+}
