@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/layoutfs/layoutfs/sync"
@@ -15,6 +16,7 @@ type Status struct {
 	Version    string    `json:"version"`
 	Started    time.Time `json:"started"`
 	Uptime     float64   `json:"uptime_seconds"`
+	Goroutines int       `json:"goroutines"`
 
 	Bucket      BucketStatus      `json:"bucket"`
 	Cache       CacheStatus       `json:"cache"`
@@ -68,6 +70,7 @@ func (d *Daemon) Status() Status {
 		Version:    d.config.Version,
 		Started:    d.started,
 		Uptime:     time.Since(d.started).Seconds(),
+		Goroutines: runtime.NumGoroutine(),
 		Bucket:     d.config.bucketStatus(),
 		Cache:      d.cache,
 		Mode:       d.config.modeStatus(),

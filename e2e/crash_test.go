@@ -40,7 +40,7 @@ func TestKill(t *testing.T) {
 // without its log or any data being flushed, and recovers its journal. What has to survive is what was
 // acknowledged; everything else may be as old as the last fsync.
 func TestPowerLoss(t *testing.T) {
-	rounds := intOf(t, crashRounds, 5)
+	rounds := intOf(t, crashRounds, 4)
 	for _, c := range []struct {
 		name, fs string
 		flags    []string

@@ -122,7 +122,7 @@ func TestNamesAndWhatTheyReach(t *testing.T) {
 	if diff := cmp.Diff([]string{"app/v1"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if err := x.PutName(Name{Name: strings.Repeat("x", maxName+1)}); err == nil {
+	if err := x.PutName(Name{Name: strings.Repeat("x", MaxName+1)}); err == nil {
 		t.Error("a name without bound was kept")
 	}
 }

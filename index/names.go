@@ -37,8 +37,8 @@ const (
 	reversePrefix = "r"
 	// generationSize is the length of the generation at the front of a name's record.
 	generationSize = 8
-	// maxName is the longest name that is kept, in bytes: S3 keys are shorter.
-	maxName = 4096
+	// MaxName is the longest name that is kept, in bytes: S3 keys are shorter.
+	MaxName = 4096
 )
 
 func nameKey(name string) []byte { return []byte(namePrefix + name) }
@@ -100,8 +100,8 @@ func (x *Index) UpdateName(name string, fn func(*Name) bool) error {
 }
 
 func (x *Index) putName(n Name) error {
-	if len(n.Name) > maxName {
-		return fmt.Errorf("index: name %.40q… has %d bytes; %d are the most", n.Name, len(n.Name), maxName)
+	if len(n.Name) > MaxName {
+		return fmt.Errorf("index: name %.40q… has %d bytes; %d are the most", n.Name, len(n.Name), MaxName)
 	}
 	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
 	doc, err := encodeName(generation, n)

@@ -142,6 +142,10 @@ func (e *Engine) dropName(name string) error {
 // readName reads a name object and notes what it says. One that cannot be understood is kept as
 // broken: it is not shown, and not read again until it changes.
 func (e *Engine) readName(ctx context.Context, name string) error {
+	if len(name) > index.MaxName {
+		e.unreadable(name, fmt.Errorf("it has %d bytes; %d are the most", len(name), index.MaxName))
+		return nil
+	}
 	obj, err := e.guard.GetName(ctx, name)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):

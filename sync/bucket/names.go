@@ -65,19 +65,29 @@ func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 	return Name{NameEntry: NameEntry{Name: name, Version: v}, Body: body, Descriptor: decodeDescriptor(out.Metadata)}, nil
 }
 
+// readName reads a body whole, into no more memory than it takes: of one that is too large nothing is read.
 func readName(out *s3.GetObjectOutput) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(out.Body, MaxNameSize+1))
-	if err != nil {
+	size := int64(bytes.MinRead)
+	if n := out.ContentLength; n != nil {
+		size = *n
+	}
+	if size > MaxNameSize {
+		return nil, errLargeName
+	}
+	body := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // with room to see its end
+	if _, err := body.ReadFrom(io.LimitReader(out.Body, MaxNameSize+1)); err != nil {
 		return nil, err
 	}
-	if len(body) > MaxNameSize {
-		return nil, fmt.Errorf("the object has more than %d bytes: it is no CacheConfig", MaxNameSize)
+	if body.Len() > MaxNameSize {
+		return nil, errLargeName
 	}
-	if n := out.ContentLength; n != nil && *n != int64(len(body)) {
-		return nil, fmt.Errorf("%w: %d of %d bytes came", io.ErrUnexpectedEOF, len(body), *n)
+	if n := out.ContentLength; n != nil && *n != int64(body.Len()) {
+		return nil, fmt.Errorf("%w: %d of %d bytes came", io.ErrUnexpectedEOF, body.Len(), *n)
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
+
+var errLargeName = fmt.Errorf("the object has more than %d bytes: it is no CacheConfig", MaxNameSize)
 
 // PutName writes a name object with the descriptor as metadata (nil: none). It is one request, and its
 // answer does not say the object's LastModified: whoever wants to know the version reads the name.

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	containerdlog "github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+)
+
+// footprint is what a daemon holds.
+type footprint struct{ goroutines, descriptors, memory int64 }
+
+func (f footprint) String() string {
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d MiB", f.goroutines, f.descriptors, f.memory>>20)
+}
+
+func footprintOf(t testing.TB, h *host) footprint {
+	t.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.pid))
+	must(t, err)
+	return footprint{int64(h.status().Goroutines), int64(len(fds)), procStatus(t, h.pid, "VmRSS") << 10}
+}
+
+// TestChaosBucket has clients export and import through a network on which one request in eight meets a fault:
+// errors, resets, stalls, replies that are lost after the write, bodies that are cut, changed or longer, stale
+// listings, credentials that are refused, clocks that differ. No import sees wrong bytes, nothing takes longer
+// than a bounded time, no name lacks a blob; afterwards everything works again, and nothing leaked.
+func TestChaosBucket(t *testing.T) {
+	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
+	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	containerdlog.L.Logger.SetOutput(io.Discard)
+	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	c := anyServer(t).config(t)
+	p := newPlainS3(t, c)
+	proxy := newTroubled(t, c, seed)
+	through := c
+	through.EndpointURL = proxy.url
+	h := newHost(t, through, "--patience", "3s", "--refresh", "100ms", "--cache-size", "3MiB")
+
+	exercise(t, h, seed, 2*time.Second) // so that there are connections
+	time.Sleep(11 * time.Second)        // a download outlives its last reader by ten
+	before := footprintOf(t, h)
+	proxy.on.Store(true)
+	done, failed := exercise(t, h, seed+1, timeOf(t, 8*time.Second))
+	p.wantWhole()
+	proxy.on.Store(false)
+
+	eventually(t, "an export succeeds again", func() bool {
+		return newSynthetic(t, []byte("after")).exportTo(t.Context(), h.path("after"), "latest") == nil
+	})
+	h.do("flush", h.mnt)
+	p.wantWhole()
+	p.wantRight(map[digest.Digest]bool{})
+	eventually(t, "no parts of an upload are left", func() bool { return p.parts() == 0 })
+	if _, err := importFrom(newHost(t, c).path("after"), "latest"); err != nil {
+		t.Error(err)
+	}
+	var after footprint
+	eventually(t, "nothing has leaked", func() bool {
+		after = footprintOf(t, h)
+		return !after.grownFrom(before)
+	})
+	t.Logf("%d operations, %d of them failed; faults: %v; before: %s; after: %s", done, failed, proxy.done, before, after)
+	if done == 0 || len(proxy.done) < 6 {
+		t.Errorf("%d operations, faults %v: the test tests nothing", done, proxy.done)
+	}
+}
+
+// grownFrom says whether a daemon holds more than it did, by more than what comes and goes.
+func (f footprint) grownFrom(before footprint) bool {
+	return f.goroutines > before.goroutines+20 || f.descriptors > before.descriptors+20 || f.memory > before.memory+256<<20
+}
+
+// exercise has clients export and import for a time, and counts what they did.
+func exercise(t *testing.T, h *host, seed uint64, d time.Duration) (done, failed int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	var clients sync.WaitGroup
+	var mu sync.Mutex // guards done and failed
+	for i := range 4 {
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				err := oneOperation(t, h, r, fmt.Sprint("app-", i))
+				mu.Lock()
+				if done++; err != nil {
+					failed++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	return done, failed
+}
+
+func oneOperation(t *testing.T, h *host, r *rand.Rand, name string) error {
+	began := time.Now()
+	var err error
+	if r.IntN(2) == 0 {
+		err = newSynthetic(t, randomBytes(r, 1+r.IntN(2<<20)), []byte("shared")).exportTo(t.Context(), h.path(name), "latest")
+	} else if _, err = importFrom(h.path(name), "latest"); errors.Is(err, errWrongBytes) {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2*time.Minute {
+		t.Errorf("an operation took %s and ended with: %v", took, err)
+	}
+	return err
+}
