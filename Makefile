@@ -13,6 +13,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # command=package, for what comes from Debian.
 SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static \
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
+BENCH  := fio=fio s3fs=s3fs
 CEPH   := ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 PACKAGES := ./...
@@ -77,8 +78,21 @@ chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 m
 	  go test -timeout 40m -count=1 -v -run '$(CHAOS)' .
 
 .PHONY: bench
-bench: system buildkit minio build ## measure against the alternatives; ROWS=E1,I1 LINKS=loopback ROUNDS=5 select
-	cd bench && go run . $(if $(ROWS),-rows $(ROWS)) $(if $(LINKS),-links $(LINKS)) $(if $(filter command%,$(origin ROUNDS)),-rounds $(ROUNDS))
+bench: system benchmarks buildkit minio rclone build ## measure against the alternatives; ROWS=E1,I1 LINKS=slow SERVERS=minio ROUNDS=3
+	cd bench && go run . $(foreach f,rows links servers rounds,$(if $(BENCH_$(f)),-$(f) $(BENCH_$(f)))) $(BENCHFLAGS)
+	$(if $(ROWS),,$(MAKE) bench-micro)
+
+# ROUNDS is that of chaos as well, which has another default.
+BENCH_rows := $(ROWS)
+BENCH_links := $(LINKS)
+BENCH_servers := $(SERVERS)
+BENCH_rounds := $(if $(filter command%,$(origin ROUNDS)),$(ROUNDS))
+
+.PHONY: bench-micro
+bench-micro: benchstat ## run the Go benchmarks, and compare them with those of the last kept run
+	@mkdir -p bench/out
+	go test -run '^$$' -bench . -count 6 -benchtime 5x ./sync/disk > bench/out/micro.txt || { cat bench/out/micro.txt; exit 1; }
+	$(TOOLS)/benchstat $(wildcard bench/results/micro.txt) bench/out/micro.txt
 
 .PHONY: demo
 demo: system buildkit build ## export, lose the machine, import: for real, with the embedded S3 server
@@ -94,12 +108,14 @@ clean: ## remove what was built
 
 # --- what tests need -------------------------------------------------------------------------------------
 
-.PHONY: system ceph
+.PHONY: system ceph benchmarks
 system: NEEDS := $(SYSTEM)
 ceph: NEEDS := $(CEPH)
+benchmarks: NEEDS := $(BENCH)
 system: ## install what is missing of Debian's packages
 ceph: system ## install Ceph, of which tests use the S3 gateway
-system ceph:
+benchmarks: system ## install what `make bench` measures with and against
+system ceph benchmarks:
 	@missing=; \
 	for need in $(NEEDS); do command -v "$${need%%=*}" >/dev/null || missing+=" $${need#*=}"; done; \
 	if [ -n "$$missing" ]; then \
@@ -116,7 +132,7 @@ $(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
 	touch $$@
 endef
 MODULES := buildkit buildx containerd docker minio oci
-$(foreach m,$(MODULES) seaweedfs linters,$(eval $(call module,$(m))))
+$(foreach m,$(MODULES) seaweedfs linters rclone benchstat,$(eval $(call module,$(m))))
 
 .PHONY: tools
 tools: $(MODULES) ## build what `make e2e` runs: BuildKit, Docker, buildx, MinIO, crane, oras, regctl

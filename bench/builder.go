@@ -49,7 +49,12 @@ func (w *builder) pulled() (n int64, err error) {
 	if err != nil || len(found) != 1 {
 		return 0, fmt.Errorf("the builder's blobs in %s: %v %w", w.dir, found, err)
 	}
-	err = filepath.WalkDir(found[0], func(_ string, d fs.DirEntry, err error) error {
+	return sizeOf(found[0])
+}
+
+// sizeOf is what the files of a folder hold.
+func sizeOf(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"os"
-	"path/filepath"
 
-	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -18,6 +14,8 @@ type place interface {
 	cacheFrom() string
 	// settle waits until everything that was exported is in the bucket.
 	settle(ctx context.Context) error
+	// fetch is what must be done before an import.
+	fetch(ctx context.Context) error
 	// renew makes the place that of a new host: it knows nothing but the bucket.
 	renew(ctx context.Context) error
 	close(ctx context.Context) error
@@ -25,97 +23,50 @@ type place interface {
 
 // contender is what a user would pick to keep a cache.
 type contender struct {
-	name string
-	open func(ctx context.Context, b *bench, c bucket.Config) (place, error)
+	name     string
+	open     func(ctx context.Context, b *bench, c bucket.Config) (place, error)
+	optional bool // it does not end the run if it fails, which some do
 }
 
 const (
-	plainName    = "plain folder"
-	s3Name       = "type=s3"
-	layoutfsName = "layoutfs"
+	layoutfsName    = "layoutfs"
+	plainName       = "plain folder"
+	s3Name          = "type=s3"
+	rcloneSyncName  = "plain + rclone sync"
+	rcloneMountName = "rclone mount"
+	s3fsName        = "s3fs"
 )
 
+// instant is the part of a place that has nothing to wait for.
+type instant struct{}
+
+func (instant) settle(context.Context) error { return nil }
+func (instant) fetch(context.Context) error  { return nil }
+func (instant) renew(context.Context) error  { return nil }
+func (instant) close(context.Context) error  { return nil }
+
 // plain is a folder that nothing sends anywhere.
-type plain struct{ dir string }
+type plain struct {
+	instant
+	dir string
+}
 
 func openPlain(_ context.Context, b *bench, _ bucket.Config) (place, error) {
 	dir, err := b.folder("plain")
-	return plain{dir}, err
+	return plain{dir: dir}, err
 }
 
 func (p plain) cacheTo() string             { return "type=local,dest=" + p.dir }
 func (p plain) cacheFrom() string           { return "type=local,src=" + p.dir }
-func (plain) settle(context.Context) error  { return nil }
-func (plain) renew(context.Context) error   { return nil }
 func (p plain) close(context.Context) error { return os.RemoveAll(p.dir) }
 
 // s3 is BuildKit's own.
-type s3 struct{ csv string }
-
-func openS3(_ context.Context, _ *bench, c bucket.Config) (place, error) { return s3{csv(c)}, nil }
-
-func (p s3) cacheTo() string            { return "type=s3," + p.csv }
-func (p s3) cacheFrom() string          { return "type=s3," + p.csv }
-func (s3) settle(context.Context) error { return nil }
-func (s3) renew(context.Context) error  { return nil }
-func (s3) close(context.Context) error  { return nil }
-
-// mount is a host with layoutfs, as it is by default.
-type mount struct {
-	bench *bench
-	csv   string
-	dir   string // with the cache directory, the mountpoint and the control socket
+type s3 struct {
+	instant
+	csv string
 }
 
-func openLayoutfs(ctx context.Context, b *bench, c bucket.Config) (place, error) {
-	m := &mount{bench: b, csv: csv(c)}
-	return m, m.mount(ctx)
-}
+func openS3(_ context.Context, _ *bench, c bucket.Config) (place, error) { return s3{csv: csv(c)}, nil }
 
-func (m *mount) mount(ctx context.Context) (err error) {
-	if m.dir, err = m.bench.folder("host"); err != nil {
-		return err
-	}
-	if err := os.Mkdir(m.point(), 0o755); err != nil {
-		return err
-	}
-	_, err = m.do(ctx, "mount", "-d", "--cache-dir", m.cache(), m.point())
-	return err
-}
-
-func (m *mount) point() string { return filepath.Join(m.dir, "mnt") }
-func (m *mount) cache() string { return filepath.Join(m.dir, "cache") }
-
-// do runs a command of layoutfs on this host.
-func (m *mount) do(ctx context.Context, args ...string) (string, error) {
-	return run(ctx, []string{"LAYOUTFS_RUNTIME_DIR=" + filepath.Join(m.dir, "run"), "LAYOUTFS_S3=" + m.csv}, m.bench.layoutfs, args...)
-}
-
-func (m *mount) status(ctx context.Context) (s daemon.Status, err error) {
-	out, err := m.do(ctx, "status", "--format", "json", m.point())
-	if err != nil {
-		return s, err
-	}
-	return s, json.Unmarshal([]byte(out), &s)
-}
-
-func (m *mount) cacheTo() string   { return "type=local,dest=" + m.point() }
-func (m *mount) cacheFrom() string { return "type=local,src=" + m.point() }
-
-// settle has nothing to wait for: with --write through it is all there. So what is left would be a bug.
-func (m *mount) settle(context.Context) error { return nil }
-
-func (m *mount) renew(ctx context.Context) error {
-	if err := m.close(ctx); err != nil {
-		return err
-	}
-	return m.mount(ctx)
-}
-
-func (m *mount) close(ctx context.Context) error {
-	if _, err := m.do(ctx, "umount", m.point()); err != nil {
-		log, _ := os.ReadFile(filepath.Join(m.cache(), "log"))
-		return fmt.Errorf("%w\nlog:\n%s", err, tail(log))
-	}
-	return os.RemoveAll(m.dir)
-}
+func (p s3) cacheTo() string   { return "type=s3," + p.csv }
+func (p s3) cacheFrom() string { return "type=s3," + p.csv }

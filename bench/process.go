@@ -85,12 +85,15 @@ func run(ctx context.Context, env []string, name string, args ...string) (string
 // tail is the end of an output, where programs say why they failed.
 func tail(out []byte) []byte { return out[max(0, len(out)-4<<10):] }
 
-// timed tells the seconds that something takes, when what others left to the disk is written.
-func timed(f func() error) (float64, error) {
+// timed adds the seconds that something takes, when what others left to the disk is written.
+func (b *bench) timed(k key, f func() error) error {
 	syscall.Sync()
 	began := time.Now()
-	err := f()
-	return time.Since(began).Seconds(), err
+	if err := f(); err != nil {
+		return fmt.Errorf("%s %s, %s: %w", k.Row, k.Work, k.Contender, err)
+	}
+	b.samples.add(k, time.Since(began).Seconds())
+	return nil
 }
 
 // folder makes a folder under the one that the run works in.

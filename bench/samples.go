@@ -16,8 +16,8 @@ type key struct {
 
 func (k key) compare(o key) int {
 	return cmp.Or(
-		cmp.Compare(k.Server, o.Server), cmp.Compare(k.Link, o.Link), cmp.Compare(k.Work, o.Work),
-		cmp.Compare(k.Row, o.Row), cmp.Compare(k.Contender, o.Contender),
+		cmp.Compare(k.Server, o.Server), cmp.Compare(k.Row, o.Row), cmp.Compare(k.Link, o.Link),
+		cmp.Compare(k.Work, o.Work), cmp.Compare(k.Contender, o.Contender),
 	)
 }
 
@@ -27,14 +27,25 @@ func (k key) with(contender string) key {
 	return k
 }
 
-func (b *bench) add(k key, value float64) { b.samples[k] = append(b.samples[k], value) }
+// samples are what was measured, a value a round.
+type samples map[key][]float64
 
-// median is the middle of samples; of an even number of them the mean of both.
-func median(samples []float64) float64 {
-	s := slices.Sorted(slices.Values(samples))
+func (s samples) add(k key, value float64) { s[k] = append(s[k], value) }
+
+// median is the middle of values; of an even number of them the mean of both in the middle.
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
 	n := len(s)
 	if n == 0 {
 		return 0
 	}
 	return (s[n/2] + s[(n-1)/2]) / 2
+}
+
+// spread is how far values are apart, as a part of their median.
+func spread(values []float64) float64 {
+	if len(values) == 0 || median(values) == 0 {
+		return 0
+	}
+	return (slices.Max(values) - slices.Min(values)) / median(values)
 }

@@ -70,7 +70,9 @@ func (b *bench) newServer(ctx context.Context, name string) (*server, error) {
 }
 
 func (s *server) startVersity(b *bench, dir string) (endpoint string, err error) {
-	s.process, err = start(dir, nil, b.layoutfs, "s3", "--data", s.data, "--addr", "127.0.0.1:0")
+	data := s.data
+	s.data = filepath.Join(data, "buckets") // the rest of it is what layoutfs keeps about the server
+	s.process, err = start(dir, nil, b.layoutfs, "s3", "--data", data, "--addr", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +118,7 @@ func (s *server) newBucket(ctx context.Context, over string) (bucket.Config, err
 	c := bucket.Default()
 	c.Bucket, c.Region, c.UsePathStyle = "bench-"+strings.ToLower(rand.Text()[:16]), "us-east-1", true
 	c.AccessKeyID, c.SecretAccessKey = s.key, s.secret
-	direct, err := bucket.Open(ctx, s.at(c, s.endpoint), bucket.Options{})
+	direct, err := openBucket(ctx, s.at(c, s.endpoint))
 	if err != nil {
 		return c, err
 	}
@@ -136,22 +138,10 @@ func (s *server) at(c bucket.Config, addr string) bucket.Config {
 	return c
 }
 
-// size is what the objects of a bucket take, and how many there are.
-func (s *server) size(ctx context.Context, c bucket.Config) (bytes int64, blobs int, err error) {
-	direct, err := bucket.Open(ctx, s.at(c, s.endpoint), bucket.Options{})
-	if err != nil {
-		return 0, 0, err
-	}
-	for o, err := range direct.ListBlobs(ctx) {
-		if err != nil {
-			return 0, 0, err
-		}
-		bytes, blobs = bytes+o.Size, blobs+1
-	}
-	return bytes, blobs, nil
-}
+// size is what a bucket takes on the disk of the server: both keep one in a folder.
+func (s *server) size(c bucket.Config) (int64, error) { return sizeOf(filepath.Join(s.data, c.Bucket)) }
 
-// drop frees the disk of a bucket. Both servers keep one in a folder, and this is not what is measured.
+// drop frees the disk of a bucket. This is not what is measured.
 func (s *server) drop(c bucket.Config) error { return os.RemoveAll(filepath.Join(s.data, c.Bucket)) }
 
 // csv is a bucket as --s3 and type=s3 take it.
@@ -160,4 +150,8 @@ func csv(c bucket.Config) string {
 		"region=" + c.Region, "bucket=" + c.Bucket, "endpoint_url=" + c.EndpointURL, "use_path_style=true",
 		"access_key_id=" + c.AccessKeyID, "secret_access_key=" + c.SecretAccessKey, "name=cache",
 	}, ",")
+}
+
+func openBucket(ctx context.Context, c bucket.Config) (*bucket.Client, error) {
+	return bucket.Open(ctx, c, bucket.Options{})
 }

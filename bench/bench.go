@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	layoutfs string // the program under test
+	tools    string // the folder of what it is measured against
+	busybox  string
+	dir      string // what the run makes is here
+
+	rows, links, servers list // empty: all
+	rounds, many         int
+	huge                 int64
+	few                  bool
+
+	exporters map[string]exported // by workload
+	samples   samples
+	notes     []string
+	ends      []func() // called last to first
+}
+
+// list is a flag with several values.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+// Set is flag.Value's.
+func (l *list) Set(s string) error {
+	*l = strings.Split(s, ",")
+	return nil
+}
+
+func (b *bench) prepare() (err error) {
+	for _, path := range []*string{&b.layoutfs, &b.tools} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	if len(b.links) == 0 {
+		b.links = []string{loopback, slow}
+	}
+	if b.busybox, err = exec.LookPath("busybox"); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "layoutfs-bench-"); err != nil {
+		return err
+	}
+	b.atEnd(func() { _ = os.RemoveAll(b.dir) })
+	return nil
+}
+
+// atEnd calls f when the run ends.
+func (b *bench) atEnd(f func()) { b.ends = append(b.ends, f) }
+
+func (b *bench) end() {
+	for _, f := range slices.Backward(b.ends) {
+		f()
+	}
+}
+
+// note is told with the results.
+func (b *bench) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	fmt.Fprintln(os.Stderr, text)
+	line, _, _ := strings.Cut(text, "\n")
+	b.notes = append(b.notes, line)
+}
+
+// wants says whether one of some things is to be measured: of an empty list, all are.
+func wants(list []string, any ...string) bool {
+	return len(list) == 0 || slices.ContainsFunc(any, func(s string) bool { return slices.Contains(list, s) })
+}
+
+// round measures everything of a scenario once; n is its number.
+type round func(ctx context.Context, n int) error
+
+// scenario is what measures some rows. They are measured one after the other, and in each the contenders side by
+// side.
+type scenario struct {
+	name   string
+	rows   []string
+	links  []string
+	server string
+	most   int // rounds, because one takes long; 0: as many as are asked for
+	begin  func(ctx context.Context, s *server) (round, error)
+}
+
+func (b *bench) measure(ctx context.Context) error {
+	running := map[string]*server{}
+	for _, c := range b.scenarios() {
+		if !wants(b.rows, c.rows...) || !wants(b.links, c.links...) || !wants(b.servers, c.server) {
+			continue
+		}
+		s, ok := running[c.server]
+		if !ok {
+			var err error
+			if s, err = b.newServer(ctx, c.server); err != nil {
+				return err
+			}
+			running[c.server] = s
+		}
+		if err := b.scenario(ctx, c, s); err != nil {
+			return fmt.Errorf("%s on %s: %w", c.name, c.server, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) scenario(ctx context.Context, c scenario, s *server) error {
+	began := time.Now()
+	round, err := c.begin(ctx, s)
+	if err != nil {
+		return err
+	}
+	rounds := b.rounds
+	if c.most > 0 {
+		rounds = min(rounds, c.most)
+	}
+	for n := range rounds {
+		if err := round(ctx, n); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s on %s: %d rounds in %.0f s\n", c.name, c.server, rounds, time.Since(began).Seconds())
+	return nil
+}
+
+// finish prints and writes what came out.
+func (b *bench) finish(out, kept string, began time.Time) error {
+	last, err := lastKept(kept)
+	if err != nil {
+		return err
+	}
+	commit, err := run(context.Background(), nil, "git", "describe", "--always", "--dirty")
+	if err != nil {
+		return err
+	}
+	r := report{
+		Commit: strings.TrimSpace(commit), Command: command(), Time: began.UTC().Truncate(time.Second),
+		Seconds: int(time.Since(began).Seconds()), CPUs: runtime.NumCPU(), Notes: b.notes,
+		Outcomes: outcomes(b.samples, []string{versitygw, minio}), Samples: b.samples.sorted(), last: last,
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	if err := r.save(filepath.Join(out, "bench.json")); err != nil {
+		return err
+	}
+	if err := r.draw(filepath.Join(out, "bench.svg")); err != nil {
+		return err
+	}
+	return r.print(os.Stdout)
+}
