@@ -21,6 +21,11 @@ func (c *Client) Names(ctx context.Context, prefix string) iter.Seq2[inspect.Nam
 	return list[inspect.Name](ctx, c, namesPath+"?prefix="+url.QueryEscape(prefix))
 }
 
+// Summaries lists the names of the mount as last listed, summarised where what they reach is known.
+func (c *Client) Summaries(ctx context.Context) iter.Seq2[inspect.Listed, error] {
+	return list[inspect.Listed](ctx, c, summariesPath)
+}
+
 // Blobs lists local copies, then what the bucket has; if it does not answer, what it had when last seen.
 func (c *Client) Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error] {
 	return list[inspect.Blob](ctx, c, blobsPath)

@@ -24,12 +24,14 @@ import (
 // one with an error ends the list.
 //
 //	GET /v1/names?prefix=P  -> names, as last listed
+//	GET /v1/summaries       -> the same, summarised where what they reach is known
 //	GET /v1/blobs?local=B   -> local copies, then, unless B is true, what the bucket has
 //	GET /v1/blob?digest=D   -> one blob
 const (
-	namesPath = "/v1/names"
-	blobsPath = "/v1/blobs"
-	blobPath  = "/v1/blob"
+	namesPath     = "/v1/names"
+	summariesPath = "/v1/summaries"
+	blobsPath     = "/v1/blobs"
+	blobPath      = "/v1/blob"
 )
 
 // reply is one element of a list, or why there are no more.
@@ -52,6 +54,9 @@ func (d *Daemon) serveInspect(mux *http.ServeMux) {
 	d.serveBucket(mux)
 	mux.HandleFunc("GET "+namesPath, func(w http.ResponseWriter, r *http.Request) {
 		stream(w, d.names(r.URL.Query().Get("prefix")))
+	})
+	mux.HandleFunc("GET "+summariesPath, func(w http.ResponseWriter, r *http.Request) {
+		stream(w, d.summaries(r.Context()))
 	})
 	mux.HandleFunc("GET "+blobsPath, func(w http.ResponseWriter, r *http.Request) {
 		stream(w, d.blobs(r.Context(), r.URL.Query().Get("local") == "true"))
@@ -162,8 +167,19 @@ func (d *Daemon) knownBlobs(yield func(inspect.Blob, error) bool) {
 }
 
 func localBlob(info disk.Info) inspect.Blob {
-	in := map[disk.State]inspect.Place{disk.Staged: inspect.Staged, disk.Warm: inspect.Warm, disk.Partial: inspect.Partial}
-	return inspect.Blob{Digest: info.Digest, Size: info.Size, In: in[info.State], Used: info.Used}
+	return inspect.Blob{Digest: info.Digest, Size: info.Size, In: placeOf(info.State), Used: info.Used}
+}
+
+func placeOf(s disk.State) inspect.Place {
+	switch s {
+	case disk.Staged:
+		return inspect.Staged
+	case disk.Warm:
+		return inspect.Warm
+	case disk.Partial:
+		return inspect.Partial
+	}
+	return 0
 }
 
 func bucketBlob(o bucket.Object) inspect.Blob {

@@ -161,7 +161,7 @@ func (x *Index) Blobs() iter.Seq2[Blob, error] {
 	}
 }
 
-// each calls f with the entries under a prefix until it says false.
+// each calls f with the entries under a prefix until it says false. A value is f's only until it returns.
 func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) bool) error {
 	err := x.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
@@ -169,14 +169,17 @@ func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) bool)
 		it := txn.NewIterator(o)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			var v []byte
-			if values {
-				var err error
-				if v, err = it.Item().ValueCopy(nil); err != nil {
-					return err
-				}
+			goOn := true
+			call := func(v []byte) error {
+				goOn = f(it.Item().KeyCopy(nil), v)
+				return nil
 			}
-			if !f(it.Item().KeyCopy(nil), v) {
+			if !values {
+				_ = call(nil) // it has no error
+			} else if err := it.Item().Value(call); err != nil {
+				return err
+			}
+			if !goOn {
 				return nil
 			}
 		}

@@ -31,11 +31,79 @@ type Summary struct {
 }
 
 // readers is how many names are read at once.
-const readers = 16
+const readers = 32
+
+// Listed is a name that a source has summarised, or as much as it knows of it without reading blobs.
+type Listed struct {
+	Summary *Summary `json:"summary,omitempty"`
+	Name    *Name    `json:"name,omitempty"`
+}
+
+// summarizer is a source that has what a summary takes, and need not send it: a million blobs for some thousand names.
+type summarizer interface {
+	Summaries(ctx context.Context) iter.Seq2[Listed, error]
+}
 
 // List summarises the names of a source for which want says yes, in no promised order. A name that cannot be
 // read is listed as broken.
 func List(ctx context.Context, src Source, want func(name string) bool) iter.Seq2[Summary, error] {
+	if s, ok := src.(summarizer); ok {
+		return listSummaries(ctx, src, s, want)
+	}
+	return listNames(ctx, src, want)
+}
+
+// listSummaries yields what a source has summarised, and then the rest.
+func listSummaries(ctx context.Context, src Source, s summarizer, want func(string) bool) iter.Seq2[Summary, error] {
+	return func(yield func(Summary, error) bool) {
+		var rest []Name
+		for l, err := range s.Summaries(ctx) {
+			switch {
+			case err != nil:
+				yield(Summary{}, err)
+				return
+			case l.Summary != nil && want(l.Summary.Name) && !yield(*l.Summary, nil):
+				return
+			case l.Name != nil && want(l.Name.Name):
+				rest = append(rest, *l.Name)
+			}
+		}
+		if len(rest) == 0 {
+			return
+		}
+		for sum, err := range listNames(ctx, someNames{src, rest}, want) {
+			if !yield(sum, err) {
+				return
+			}
+		}
+	}
+}
+
+// someNames is a source with some of its names.
+type someNames struct {
+	Source
+	names []Name
+}
+
+func (s someNames) Names(context.Context) iter.Seq2[Name, error] {
+	return func(yield func(Name, error) bool) {
+		for _, n := range s.names {
+			if !yield(n, nil) {
+				return
+			}
+		}
+	}
+}
+
+// LocalBlobs is that of the source.
+func (s someNames) LocalBlobs(ctx context.Context) iter.Seq2[Blob, error] {
+	if l, ok := s.Source.(localLister); ok {
+		return l.LocalBlobs(ctx)
+	}
+	return s.Blobs(ctx)
+}
+
+func listNames(ctx context.Context, src Source, want func(name string) bool) iter.Seq2[Summary, error] {
 	return func(yield func(Summary, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -111,30 +179,39 @@ func readNames(ctx context.Context, src Source, want func(string) bool, found ch
 
 // summarise counts what a name reaches.
 func (s *BlobSet) summarise(r read) Summary {
-	n := r.name
-	sum := Summary{Name: n.Name, Digest: n.Descriptor.Digest, Updated: n.Updated, Broken: n.Broken, Synthetic: n.Synthetic}
+	sum := Summarise(r.name, r.closure, s.Place, s.Certain)
 	if r.err != nil {
 		sum.Broken = r.err.Error()
 	}
-	if len(r.closure) == 0 {
+	return sum
+}
+
+// Summarise counts what a name reaches, its closure. If certain, a blob without a place is nowhere.
+func Summarise(n Name, closure []ocispec.Descriptor, place func(digest.Digest) Place, certain bool) Summary {
+	sum := Summary{Name: n.Name, Digest: n.Descriptor.Digest, Updated: n.Updated, Broken: n.Broken, Synthetic: n.Synthetic}
+	if len(closure) == 0 {
 		sum.Kind = KindOther
 		return sum
 	}
-	sum.Kind = kindOf(r.closure)
-	for i, d := range r.closure {
+	sum.Kind = kindOf(closure)
+	last, isLayer := "", false // most have the type of the one before
+	for i, d := range closure {
 		sum.Size += d.Size
 		sum.Blobs++
-		if IsLayer(d.MediaType) {
+		if d.MediaType != last {
+			last, isLayer = d.MediaType, IsLayer(d.MediaType)
+		}
+		if isLayer {
 			sum.Layers++
 		}
 		made := n.Synthetic && i < 2
-		switch at := s.Place(d.Digest); {
+		switch at := place(d.Digest); {
 		case at&Staged != 0:
 			sum.Staged += d.Size
 			sum.Local += d.Size
 		case at&Local != 0 || made:
 			sum.Local += d.Size
-		case s.Certain && !at.Complete():
+		case certain && !at.Complete():
 			sum.Missing++
 		}
 	}

@@ -19,6 +19,8 @@ import (
 type Control interface {
 	// Names lists the names as last listed, by what they are called in the bucket.
 	Names(ctx context.Context, prefix string) iter.Seq2[inspect.Name, error]
+	// Summaries lists the names, summarised where what they reach is known.
+	Summaries(ctx context.Context) iter.Seq2[inspect.Listed, error]
 	// Blobs lists local copies, then what the bucket has; if it does not answer, what it had when last seen.
 	Blobs(ctx context.Context) iter.Seq2[inspect.Blob, error]
 	// LocalBlobs lists local copies.
@@ -61,6 +63,14 @@ func (m *Mount) Names(ctx context.Context) iter.Seq2[inspect.Name, error] {
 			}
 		}
 	}
+}
+
+// Summaries lists the names, summarised by the daemon where it knows what they reach.
+func (m *Mount) Summaries(ctx context.Context) iter.Seq2[inspect.Listed, error] {
+	if err := m.refresh(); err != nil {
+		return func(yield func(inspect.Listed, error) bool) { yield(inspect.Listed{}, err) }
+	}
+	return m.control.Summaries(ctx)
 }
 
 // Name implements inspect.Source.
