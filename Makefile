@@ -23,9 +23,11 @@ HEAVY := Test(Contract|BothDirectionsElsewhere)/(seaweedfs|radosgw)
 
 FUZZTIME ?= 20s
 
-# What `make chaos` runs, how many kills of each of its kinds, and the seed of its choices.
-CHAOS  := Test(Kill|PowerLoss|Chaos.*)$$
-ROUNDS ?= 50
+# What `make chaos` runs, how many kills of each of its six kinds, for how long many hosts are at work, and the
+# seed of its choices.
+CHAOS  := Test(Kill|PowerLoss|DamagedIndex|HostileBucket|Chaos.*)$$
+ROUNDS ?= 35
+MANY   ?= 10m
 SEED   ?= $(shell date +%s)
 
 .PHONY: help
@@ -74,7 +76,7 @@ fuzz: ## fuzz everything that parses, FUZZTIME (20s) each
 chaos: SEED := $(SEED)
 chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 minutes; SEED= repeats its choices
 	@echo "seed $(SEED): run again with make chaos SEED=$(SEED)"
-	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) \
+	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) LAYOUTFS_CHAOS_TIME=$(MANY) \
 	  go test -timeout 40m -count=1 -v -run '$(CHAOS)' .
 
 .PHONY: bench

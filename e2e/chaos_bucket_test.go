@@ -49,7 +49,7 @@ func TestChaosBucket(t *testing.T) {
 	time.Sleep(11 * time.Second)        // a download outlives its last reader by ten
 	before := footprintOf(t, h)
 	proxy.on.Store(true)
-	done, failed := exercise(t, h, seed+1, timeOf(t, 8*time.Second))
+	done, failed := exercise(t, h, seed+1, timeOf(t, 8*time.Second, 8))
 	p.wantWhole()
 	proxy.on.Store(false)
 
