@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -69,12 +70,18 @@ func (b *bench) fill(ctx context.Context, s *server, where bucket.Config) error 
 		return err
 	}
 	dir := filepath.Join(s.data, where.Bucket)
-	config, err := os.ReadFile(filepath.Join(dir, "manifests", "cache"))
+	found, err := filepath.Glob(filepath.Join(dir, "manifests", "cache*"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("the name object in %s: %v %w", dir, found, err)
+	}
+	// The server has an ending of its own for files that are objects.
+	ending := strings.TrimPrefix(filepath.Base(found[0]), "cache")
+	config, err := os.ReadFile(found[0])
 	if err != nil {
 		return err
 	}
 	for i := range names {
-		if err := os.WriteFile(filepath.Join(dir, "manifests", "name-"+strconv.Itoa(i)), config, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "manifests", "name-"+strconv.Itoa(i)+ending), config, 0o644); err != nil {
 			return err
 		}
 	}
@@ -82,7 +89,7 @@ func (b *bench) fill(ctx context.Context, s *server, where bucket.Config) error 
 	for part := range writers {
 		all.Go(func() error {
 			for i := part; i < b.many; i += writers {
-				if err := os.WriteFile(filepath.Join(dir, "blobs", fmt.Sprintf("sha256:%064x", i)), nil, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, "blobs", fmt.Sprintf("sha256:%064x", i)+ending), nil, 0o644); err != nil {
 					return err
 				}
 			}
