@@ -36,6 +36,28 @@ func TestEveryPromiseHasATest(t *testing.T) {
 	}
 }
 
+// TestEveryFaultHasATest does the same for the tables of docs/reliability.md.
+func TestEveryFaultHasATest(t *testing.T) {
+	b, err := os.ReadFile("docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (?:[^-f]|f[^a]).*$`).FindAllString(string(b), -1) // neither "| fault |" nor "|---|"
+	if len(rows) < 15 {
+		t.Fatalf("docs/reliability.md has %d rows: are they still a table?", len(rows))
+	}
+	for _, row := range rows {
+		for _, m := range reference.FindAllStringSubmatch(row, -1) {
+			if !hasTest(t, m[1], m[2]) {
+				t.Errorf("there is no test %s.%s", m[1], m[2])
+			}
+		}
+		if !reference.MatchString(row) && !strings.Contains(row, "make fuzz") {
+			t.Errorf("no test is named in: %s", row)
+		}
+	}
+}
+
 func hasTest(t *testing.T, pkg, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))
