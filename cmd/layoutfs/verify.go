@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -50,6 +51,7 @@ func verifyCommand() *cli.Command {
 			if format := c.String("format"); format != "text" && format != "json" {
 				return usagef("--format: %q must be text or json", format)
 			}
+			defer interruptible(c)()
 			places, err := verifyPlaces(c)
 			if err != nil {
 				return err
@@ -165,7 +167,11 @@ func (p *verifyPrinter) verify(o verify.Options) (report verify.Report, err erro
 	if !p.c.Bool("repair") {
 		o.Fixer = nil
 	}
-	if report, err = verify.Run(p.c.Context, o); err != nil {
+	report, err = verify.Run(p.c.Context, o)
+	if errors.Is(err, context.Canceled) {
+		return report, errors.New("interrupted; the same command goes on where it was")
+	}
+	if err != nil {
 		return report, err
 	}
 	m.stop()

@@ -26,8 +26,12 @@ type State struct {
 	seen map[string]bool
 	file *os.File
 	w    *bufio.Writer
+	kept time.Time // when w was last flushed
 	err  error
 }
+
+// keepEvery is how much work is lost when a run is killed.
+const keepEvery = time.Second
 
 // OpenState opens or begins a state. One that is too old, or anew says so, is begun anew.
 func OpenState(path string, anew bool) (*State, error) {
@@ -79,7 +83,11 @@ func (s *State) add(b inspect.Blob) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.w.WriteString(line(b) + "\n"); s.err == nil {
+	_, err := s.w.WriteString(line(b) + "\n")
+	if err == nil && time.Since(s.kept) >= keepEvery {
+		s.kept, err = time.Now(), s.w.Flush()
+	}
+	if s.err == nil {
 		s.err = err
 	}
 }
