@@ -323,3 +323,41 @@ func TestWhyOnRealBuilds(t *testing.T) {
 		t.Errorf("an unchanged build left the cache: %+v", why)
 	}
 }
+
+// TestWhyOfPlainAndBuildxLogs tells the step at which a build left its cache from the logs that people have: those of
+// buildctl and of docker buildx, plain and as JSON.
+func TestWhyOfPlainAndBuildxLogs(t *testing.T) {
+	b := newBuilder(t)
+	d, host, dir := newRemote(t, b), newHost(t, anyServer(t).config(t)), newContext(t)
+	b.build(dir, "--export-cache", "type=local,mode=max,dest="+host.path("base"))
+	large := filepath.Join(dir, "large")
+	content, err := os.ReadFile(large)
+	must(t, err)
+	must(t, os.WriteFile(large, append([]byte("x"), content[1:]...), 0o644))
+	from, src := "type=local,src="+host.path("base"), []string{"--local", "context=" + dir, "--local", "dockerfile=" + dir}
+	buildctl := func(progress string) []string {
+		return append([]string{tool(t, "buildctl"), "--addr", b.addr, "build", "--frontend", "dockerfile.v0", "--progress", progress, "--import-cache", from}, src...)
+	}
+	buildx := func(progress string) []string {
+		return []string{tool(t, "buildx"), "build", "--progress", progress, "--cache-from", from, dir}
+	}
+	for name, cmd := range map[string][]string{
+		"buildctl plain": buildctl("plain"), "buildctl rawjson": buildctl("rawjson"), "buildx plain": buildx("plain"), "buildx rawjson": buildx("rawjson"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.t = t
+			b.forget()
+			out, err := try(t, d.env, cmd[0], cmd[1:]...)
+			if err != nil {
+				t.Fatalf("%v: %v\n%s", cmd, err, out)
+			}
+			log := filepath.Join(t.TempDir(), "log")
+			must(t, os.WriteFile(log, []byte(out), 0o644))
+			why := jsonLines[inspect.Why](t, stdout(host, "why", "--from-build", log, "--format", "json"))[0]
+			if len(why.Departures) == 0 || !strings.HasPrefix(why.Departures[0].Step, "[right 1/2] COPY large") {
+				t.Errorf("it is not the COPY of the file that was changed: %+v\n%s", why, out)
+			}
+		})
+	}
+	b.t = t
+}

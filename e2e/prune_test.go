@@ -169,3 +169,37 @@ func TestPruneKeepsWhatIsUsed(t *testing.T) {
 		b.build(main, "--import-cache", "type=local,src="+fresh.path("main")).wantAllCached(t)
 	})
 }
+
+// TestPruneUnderAPolicy prunes as a user who may do what docs/iam.md says; one who lacks an action of it deletes
+// nothing that is needed, and is told which.
+func TestPruneUnderAPolicy(t *testing.T) {
+	s, p := servers[1].start(t), documentedPolicies(t)
+	for _, without := range []string{"", "s3:DeleteObject", "s3:ListBucketMultipartUploads"} {
+		t.Run("without "+without, func(t *testing.T) {
+			c := s.config(t)
+			host := newHost(t, c)
+			must(t, newCache(t).exportTo(t.Context(), host.path("main"), "latest"))
+			must(t, newCache(t).exportTo(t.Context(), host.path("old"), "latest"))
+			host.do("rm", "old")
+			client := s.client(t, c)
+			before := len(blobsOf(t, client))
+			u := s.user(t, c, p.readWrite.without(without))
+			var out string
+			eventually(t, "the blobs are older than the grace period", func() bool {
+				b, err := exec.Command(layoutfs, "prune", "--s3", csv(u)+",touch_refresh=1s", "--grace", "2s").CombinedOutput()
+				out = string(b)
+				if err != nil && without == "" {
+					t.Fatalf("prune: %v: %s", err, out)
+				}
+				return err != nil || len(blobsOf(t, client)) < before
+			})
+			if without != "" && !strings.Contains(out, without) {
+				t.Errorf("prune does not say that %s is missing: %s", without, out)
+			}
+			if left := len(blobsOf(t, client)); without == "" && left != before/2 {
+				t.Errorf("of %d blobs %d are left, and main needs %d", before, left, before/2)
+			}
+			wantWhole(t, csv(c), false, 0)
+		})
+	}
+}
