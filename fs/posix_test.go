@@ -16,6 +16,8 @@ var notPosix = map[string]string{
 	"Link":             "a file has one name",
 	"LinkUnlinkRename": "a file has one name",
 
+	"OpenSymlinkRace": "an open whose name is renamed over twice meanwhile is told ESTALE: Linux looks it up again once",
+
 	"FcntlFlockLocksFile": "the kernel keeps the locks, where those of one process do not meet",
 }
 
