@@ -13,10 +13,11 @@ import (
 
 func flushCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "flush",
-		Usage:       "wait until everything is in the bucket",
-		ArgsUsage:   "[MOUNTPOINT]",
-		Description: "MOUNTPOINT can be left out if there is only one mount.",
+		Name:      "flush",
+		Usage:     "wait until everything is in the bucket",
+		ArgsUsage: "[MOUNTPOINT]",
+		Description: "MOUNTPOINT can be left out if there is only one mount.\n\n" +
+			"   layoutfs flush --timeout 10m",
 		Flags: []cli.Flag{
 			timeoutFlag("0", "wait `TIME` at most; 0 means as long as it takes"),
 		},

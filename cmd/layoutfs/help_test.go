@@ -26,6 +26,15 @@ func TestHelpFitsATerminal(t *testing.T) {
 	}
 }
 
+// TestHelpHasAnExample: every command that takes anything shows how it is used.
+func TestHelpHasAnExample(t *testing.T) {
+	for _, c := range newApp().Commands {
+		if example := "layoutfs " + c.Name; !c.Hidden && c.Name != "help" && c.Name != "version" && !strings.Contains(c.Description, example) {
+			t.Errorf("the help of %s has no example", c.Name)
+		}
+	}
+}
+
 func TestWrapped(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 "",

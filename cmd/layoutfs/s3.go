@@ -24,7 +24,8 @@ func s3Command() *cli.Command {
 		Name:  "s3",
 		Usage: "serve S3 from a local folder",
 		Description: "A real S3 API on a folder, for trying things out and for machines that share\n" +
-			"one. What is sent is not encrypted.",
+			"one. What is sent is not encrypted.\n\n" +
+			"   layoutfs s3 --data ./bucket",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`", EnvVars: []string{"LAYOUTFS_S3_DATA"}},
 			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:9000", Usage: "listen on `HOST:PORT`; port 0 takes a free one", EnvVars: []string{"LAYOUTFS_S3_ADDR"}},

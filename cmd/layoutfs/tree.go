@@ -23,7 +23,7 @@ func treeCommand() *cli.Command {
 		Description: "Each record of a cache stands under the one that it builds on, with the\n" +
 			"layer that it made. What a record is, is a guess from its shape: exec (a\n" +
 			"RUN), copy (a COPY or ADD), step (anything else), source (an image, a\n" +
-			"commit), content (of files). Commands and paths are not in a cache, only\n" +
+			"commit), content (of files), root (one of these two). Commands and paths are not in a cache, only\n" +
 			"digests of them; `why` tells how to find out more. Of an image the layers\n" +
 			"are shown.\n\n" +
 			"   layoutfs tree main\n" +

@@ -16,7 +16,9 @@ func umountCommand() *cli.Command {
 		Usage:     "upload what is left, then unmount",
 		ArgsUsage: "MOUNTPOINT",
 		Description: "Returns when the daemon has ended. If uploads remain at --timeout it stays\n" +
-			"mounted, and the exit status is 1. What a killed daemon left is cleaned up.",
+			"mounted, and the exit status is 1. What a killed daemon left is cleaned up.\n\n" +
+			"   layoutfs umount /mnt/cache\n" +
+			"   layoutfs umount --timeout 10m /mnt/cache",
 		Flags: []cli.Flag{
 			timeoutFlag("1m", "wait `TIME` for uploads; 0 means as long as it takes"),
 			&cli.BoolFlag{Name: "force", Usage: "unmount even if uploads remain (the next mount goes on with them) or files are open", DisableDefaultText: true},
