@@ -78,7 +78,7 @@ func TestChaosHosts(t *testing.T) {
 		w.hosts = append(w.hosts, newHostFor(t, csv(c, "touch_refresh=2s"), "--refresh", crowdRefresh.String()))
 	}
 	w.gates = make([]sync.RWMutex, len(w.hosts))
-	w.run(r, timeOf(t, 8*time.Second, 1))
+	w.run(r, timeOf(t, 5*time.Second, 1))
 	w.p.wantRight(map[digest.Digest]bool{})
 	fresh := newHost(t, c)
 	for name := range w.made {

@@ -37,7 +37,7 @@ func TestChaosLoad(t *testing.T) {
 	for i := range exporters {
 		must(t, export(rand.New(rand.NewPCG(1, uint64(i))), i))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), timeOf(t, 4*time.Second, 8))
+	ctx, cancel := context.WithTimeout(t.Context(), timeOf(t, 2*time.Second, 8))
 	defer cancel()
 	var clients sync.WaitGroup
 	var exports, imports atomic.Int64

@@ -54,7 +54,7 @@ func damage(t testing.TB, path string, f func([]byte) []byte) {
 // TestDamagedIndex: whatever happens to the index while nobody looks, nothing is lost, and nothing that is
 // warm is fetched again. If its damage ends the daemon, the next mount begins it anew.
 func TestDamagedIndex(t *testing.T) {
-	rounds := 6
+	rounds := 4
 	if os.Getenv(long) != "" {
 		rounds = 60
 	}
