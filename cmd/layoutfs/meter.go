@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"github.com/vbauerster/mpb/v8"
@@ -23,6 +24,7 @@ type meter struct {
 	done  atomic.Int64 // bytes
 	whole atomic.Int64 // bytes; 0: not known
 	items atomic.Int64
+	began time.Time
 
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -31,7 +33,7 @@ type meter struct {
 
 // newMeter begins to measure; whole is how many bytes there will be, 0 if that is not known.
 func newMeter(c *cli.Context, what string, whole int64) *meter {
-	m := &meter{what: what, out: c.App.ErrWriter, ended: make(chan struct{})}
+	m := &meter{what: what, out: c.App.ErrWriter, ended: make(chan struct{}), began: time.Now()}
 	m.whole.Store(whole)
 	ctx, cancel := context.WithCancel(c.Context)
 	m.cancel = cancel
@@ -75,22 +77,31 @@ func (m *meter) text() string {
 	done, whole, items := m.done.Load(), m.whole.Load(), m.items.Load()
 	switch {
 	case whole > 0:
-		return fmt.Sprintf("%s of %s (%s)", sizeText(done), sizeText(whole), shareText(done, whole))
+		return fmt.Sprintf("%s of %s (%s)", sizeText(done), sizeText(whole), shareText(done, whole)) + paceText(done, whole, time.Since(m.began))
 	case done > 0:
-		return sizeText(done)
+		return sizeText(done) + paceText(done, whole, time.Since(m.began))
 	}
 	return fmt.Sprint(items)
 }
 
+// paceText is the rate, and the time left if it is known how much there is.
+func paceText(done, whole int64, took time.Duration) string {
+	rate := float64(done) / took.Seconds()
+	if rate < 1 {
+		return ""
+	}
+	text := ", " + sizeText(int64(rate)) + "/s"
+	if whole > done {
+		left := time.Duration(float64(whole-done) / rate * float64(time.Second))
+		text += ", " + left.Round(time.Second).String() + " left"
+	}
+	return text
+}
+
 func (m *meter) bar(ctx context.Context, f *os.File) {
 	bars := mpb.NewWithContext(ctx, mpb.WithOutput(f))
-	options := []mpb.BarOption{mpb.PrependDecorators(decor.Name(m.what+" "), decor.Any(func(decor.Statistics) string { return m.text() }))}
-	if m.whole.Load() > 0 {
-		options = append(options, mpb.AppendDecorators(
-			decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO),
-		))
-	}
-	bar := bars.AddBar(m.whole.Load(), options...)
+	bar := bars.AddBar(m.whole.Load(),
+		mpb.PrependDecorators(decor.Name(m.what+" "), decor.Any(func(decor.Statistics) string { return m.text() })))
 	for pause(ctx, barEvery) {
 		if whole := m.whole.Load(); whole > 0 {
 			bar.SetTotal(whole, false)

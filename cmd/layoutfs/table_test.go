@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,5 +51,22 @@ func TestColours(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	if got := painterFor(terminal)(red, "x"); got != "x" {
 		t.Errorf("with $NO_COLOR: %q", got)
+	}
+}
+
+func TestPaceIsRateAndTimeLeft(t *testing.T) {
+	for _, tc := range []struct {
+		done, whole int64
+		took        time.Duration
+		want        string
+	}{
+		{0, 100, time.Second, ""},
+		{10 << 20, 0, 2 * time.Second, ", 5.0 MiB/s"},
+		{10 << 20, 40 << 20, 2 * time.Second, ", 5.0 MiB/s, 6s left"},
+		{40 << 20, 40 << 20, 2 * time.Second, ", 20 MiB/s"},
+	} {
+		if got := paceText(tc.done, tc.whole, tc.took); got != tc.want {
+			t.Errorf("%d of %d in %s: %q, want %q", tc.done, tc.whole, tc.took, got, tc.want)
+		}
 	}
 }
