@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -56,8 +58,28 @@ func (b *bench) prepare() (err error) {
 	if b.dir, err = os.MkdirTemp("", "layoutfs-bench-"); err != nil {
 		return err
 	}
-	b.atEnd(func() { _ = os.RemoveAll(b.dir) })
+	b.atEnd(func() {
+		if err := b.detach(); err != nil {
+			b.note("%s is left: %v", b.dir, err) // what is mounted there must not be removed through the mount
+			return
+		}
+		_ = os.RemoveAll(b.dir)
+	})
 	return nil
+}
+
+// detach ends the mounts that a run which failed has left; their daemons end with them.
+func (b *bench) detach() error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if point := strings.Fields(line)[1]; strings.HasPrefix(point, b.dir+"/") {
+			err = errors.Join(err, syscall.Unmount(point, syscall.MNT_DETACH))
+		}
+	}
+	return err
 }
 
 // atEnd calls f when the run ends.

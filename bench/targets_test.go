@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -71,5 +73,23 @@ func TestKeptRunIsComparedWith(t *testing.T) {
 	o.Server = versitygw
 	if got := r.before(o); got != "" {
 		t.Errorf("the last ratio of what was not measured is %q", got)
+	}
+}
+
+// TestMountsAreDetached: what a run that failed has mounted is gone before its folder is removed.
+func TestMountsAreDetached(t *testing.T) {
+	b := &bench{dir: t.TempDir()}
+	point := filepath.Join(b.dir, "mnt")
+	if err := os.Mkdir(point, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("bench", point, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.detach(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(point); err != nil {
+		t.Errorf("it is mounted still: %v", err)
 	}
 }
