@@ -44,6 +44,7 @@ test: race e2e ## run all tests; installs what they need
 .PHONY: race
 race: system ## run the tests of the product's own module, with the race detector
 	go test -race $(PACKAGES)
+	cd bench && go test -race ./...
 
 .PHONY: e2e
 e2e: system tools ## run the tests with real builders, S3 servers and OCI clients
@@ -57,8 +58,10 @@ servers: system ceph tools seaweedfs ## run the contract of servers and a build 
 lint: linters ## check the code's style, and what may import what
 	$(TOOLS)/golangci-lint run ./...
 	cd e2e && $(TOOLS)/golangci-lint run ./...
+	cd bench && $(TOOLS)/golangci-lint run ./...
 	go mod tidy -diff
 	cd e2e && go mod tidy -diff
+	cd bench && go mod tidy -diff
 
 .PHONY: check
 check: lint test ## what CI runs
