@@ -104,6 +104,7 @@ func fuseOptions(o Options) (*fusefs.Options, error) {
 			MaxStackDepth:      depth,
 			DisableXAttrs:      true,
 			DisableReadDirPlus: true, // a listing costs no stat per blob
+			DisableSplice:      true, // a pipe does not hold a request of 1 MiB and its header: each would fail, and be logged
 			ExtraCapabilities:  fuse.CAP_DIRECT_IO_ALLOW_MMAP | fuse.CAP_ATOMIC_O_TRUNC,
 			Logger:             logger,
 			PanicHandler:       func(p any) fuse.Status { return panicked(o.Log, p) },

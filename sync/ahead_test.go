@@ -22,6 +22,9 @@ func importing(t *testing.T, b *memBucket, c cache) *host {
 	}
 	_, err := h.read(c.desc.Digest)
 	must(t, err)
+	if h.chains.claim(c.desc.Digest) {
+		t.Error("the open of a manifest does not tell what will be read")
+	}
 	h.learnChain(t.Context(), c.desc) // not to race with what the open has begun
 	h.awaitWarm(2)
 	return h

@@ -114,7 +114,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	e.guard = newGuard(e.ctx, o, e.answers)
-	e.presence = newPresence(e.guard, o.Index)
+	e.presence = newPresence(e.guard, o.Index, func(f func(context.Context)) { e.background.run(func() { f(e.ctx) }) })
 	e.fetcher = newFetcher(e.ctx, e.guard, o.Disk, o.Log, o.Downloads)
 	e.fetcher.warm, e.fetcher.bad, e.fetcher.asked = e.fetched, e.notFetched, e.fetchAfter
 	e.uploader = newUploader(e.ctx, o.Uploads, o.Log, e.send)

@@ -32,9 +32,15 @@ type presence struct {
 	bucket BlobBucket
 	index  *index.Index
 	flight singleflight.Group
+	run    func(func(context.Context)) // in the background
 
-	mu      sync.Mutex // guards following; a leaf
-	answers map[digest.Digest]answer
+	mu           sync.Mutex // guards following; a leaf
+	answers      map[digest.Digest]answer
+	survey       *survey // nil: none
+	surveying    bool
+	lastMiss     time.Time
+	large        time.Time // when the bucket was found to be too large for a survey
+	reconsidered time.Time // when all doubts ended
 }
 
 // answer is what the bucket said of a blob.
@@ -45,8 +51,8 @@ type answer struct {
 	modified time.Time
 }
 
-func newPresence(b BlobBucket, x *index.Index) *presence {
-	return &presence{bucket: b, index: x, answers: map[digest.Digest]answer{}}
+func newPresence(b BlobBucket, x *index.Index, run func(func(context.Context))) *presence {
+	return &presence{bucket: b, index: x, run: run, answers: map[digest.Digest]answer{}}
 }
 
 // recall returns a remembered answer that is young enough: a missing blob is doubted soon.
@@ -66,7 +72,7 @@ func (p *presence) ask(ctx context.Context, d digest.Digest, maxAge time.Duratio
 	ch := p.flight.DoChan(string(d), func() (any, error) {
 		// The answer is for all who wait: one that gives up must not take it from the others. The
 		// bucket bounds the time of a request.
-		return p.head(context.WithoutCancel(ctx), d)
+		return p.learn(context.WithoutCancel(ctx), d)
 	})
 	select {
 	case <-ctx.Done():
@@ -77,6 +83,27 @@ func (p *presence) ask(ctx context.Context, d digest.Digest, maxAge time.Duratio
 		}
 		return r.Val.(answer), nil
 	}
+}
+
+// learn takes the answer from a survey, or asks.
+func (p *presence) learn(ctx context.Context, d digest.Digest) (answer, error) {
+	p.mu.Lock()
+	obj, found, ok := p.survey.tell(d)
+	p.mu.Unlock()
+	var a answer
+	var err error
+	switch {
+	case !ok:
+		a, err = p.head(ctx, d)
+	case found:
+		a, err = p.found(d, obj.Size, obj.LastModified)
+	default:
+		a, err = answer{at: time.Now()}, p.missing(d)
+	}
+	if err == nil && !a.found && p.missed() {
+		p.run(p.look)
+	}
+	return a, err
 }
 
 func (p *presence) head(ctx context.Context, d digest.Digest) (answer, error) {
@@ -125,6 +152,7 @@ func (p *presence) remember(d digest.Digest, a answer) {
 func (p *presence) reconsider() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.survey, p.reconsidered = nil, time.Now()
 	for d, a := range p.answers {
 		if !a.found {
 			delete(p.answers, d)
