@@ -136,24 +136,41 @@ func (e *Engine) chainOf(ctx context.Context, desc ocispec.Descriptor) (map[dige
 // fetchAfter begins to fetch the layers that follow one of which all is here or on its way.
 func (e *Engine) fetchAfter(d digest.Digest) {
 	if following := e.chains.after(d); len(following) > 0 && e.guard.up() {
-		e.background.run(func() { e.fetchAhead(following) })
+		e.background.run(func() { e.fetchAhead(d, following) })
 	}
 }
 
-func (e *Engine) fetchAhead(following []ocispec.Descriptor) {
+// fetchAhead fetches one layer after the other, so that none takes the link from one that is wanted sooner.
+func (e *Engine) fetchAhead(d digest.Digest, following []ocispec.Descriptor) {
+	var fetched []*download
+	defer func() {
+		for _, dl := range fetched {
+			e.fetcher.release(dl)
+		}
+	}()
+	if dl := e.fetcher.underWay(d); dl != nil {
+		fetched = append(fetched, dl)
+	}
 	left := int64(aheadBytes)
 	for i, next := range following {
 		if left -= next.Size; left < 0 && i > 0 {
-			return
+			break
 		}
 		if state := e.disk.Stat(next.Digest).State; state == disk.Warm || state == disk.Staged {
 			continue
+		}
+		if n := len(fetched); n > 0 && !fetched[n-1].nearly(e.ctx) {
+			return
 		}
 		dl, err := e.fetcher.acquire(next.Digest, next.Size)
 		if err != nil {
 			e.log.Debug("a layer is not fetched ahead", "blob", next.Digest, "err", err)
 			return
 		}
-		e.background.run(func() { dl.ahead(e.ctx) })
+		fetched = append(fetched, dl)
+		dl.ahead()
+	}
+	if n := len(fetched); n > 0 {
+		fetched[n-1].nearly(e.ctx) // so long it must not be idle
 	}
 }

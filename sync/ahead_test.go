@@ -128,3 +128,13 @@ func (l late) OpenBlob(ctx context.Context, d digest.Digest, off, n int64) (io.R
 	}
 	return l.memBucket.OpenBlob(ctx, d, off, n)
 }
+
+// TestEmptyBlob: nothing of it is fetched, and nobody waits for that.
+func TestEmptyBlob(t *testing.T) {
+	b := newMemBucket()
+	d := b.put(nil)
+	h := newHost(t, b, nil)
+	if got, err := h.read(d); err != nil || len(got) > 0 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}

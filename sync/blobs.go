@@ -109,13 +109,27 @@ func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dl.settled(ctx) {
-		if f, err := e.disk.Open(d); err == nil {
-			e.fetcher.release(dl)
-			return &Reader{file: f, size: size}, nil
-		}
+	if f := e.awaitCopy(ctx, dl); f != nil {
+		e.fetcher.release(dl)
+		return &Reader{file: f, size: size}, nil
 	}
 	return &Reader{dl: dl, size: size}, nil
+}
+
+// awaitCopy returns the complete copy of a blob whose download is about to end; nil if it is not.
+func (e *Engine) awaitCopy(ctx context.Context, dl *download) *os.File {
+	if !dl.isComing() {
+		return nil
+	}
+	e.fetchAfter(dl.digest)
+	if !dl.settled(ctx) {
+		return nil
+	}
+	f, err := e.disk.Open(dl.digest)
+	if err != nil {
+		return nil
+	}
+	return f
 }
 
 // ReadAt reads, fetching first what is not there.

@@ -114,36 +114,54 @@ func (dl *download) plan(from, to int) bool {
 	return dl.frontier == dl.part.Chunks()
 }
 
-// ahead fetches the beginning of a blob that nobody has opened yet, and gives the download back.
-func (dl *download) ahead(ctx context.Context) {
-	defer dl.f.release(dl)
-	end := min(dl.part.Chunks(), windowMax)
+// ahead begins to fetch the beginning of a blob that nobody has opened yet.
+func (dl *download) ahead() {
 	dl.mu.Lock()
+	defer dl.mu.Unlock()
 	if !dl.stopped {
-		dl.request(0, end, false)
+		dl.request(0, min(dl.part.Chunks(), windowMax), false)
 		dl.verify()
 	}
-	dl.mu.Unlock()
-	_ = dl.await(ctx, 0, end) // who opens it is told
 }
 
-// settled waits, where all that is missing of a blob is on its way, until it is complete and verified: from
-// then on the kernel reads it, and each read through the daemon until then costs more than it waits. It says
-// whether it is.
-func (dl *download) settled(ctx context.Context) bool {
+// nearly returns when no more than one request is missing of a blob that is fetched, so that the link does not
+// stand still before the next one. It says whether that has come.
+func (dl *download) nearly(ctx context.Context) bool {
+	for {
+		dl.mu.Lock()
+		left, stuck, changed := dl.part.Left(), dl.err != nil || len(dl.flying) == 0, dl.changed
+		dl.mu.Unlock()
+		if left <= segment || stuck {
+			return left <= segment
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
+}
+
+// isComing says whether all that is missing of a blob is on its way.
+func (dl *download) isComing() bool {
 	dl.mu.Lock()
-	missing := 0
+	defer dl.mu.Unlock()
+	dl.verify()
 	for _, r := range dl.part.Missing(0, dl.part.Chunks()) {
 		for c := r.From; c < r.To; c++ {
 			if !dl.flying[c] {
-				dl.mu.Unlock()
 				return false
 			}
-			missing++
 		}
 	}
-	dl.mu.Unlock()
-	return missing <= windowMax && dl.await(ctx, 0, dl.part.Chunks()) == nil
+	return !dl.stopped
+}
+
+// settled waits for a blob that is coming, unless much is missing, until it is complete and verified: from then
+// on the kernel reads it, and each read through the daemon until then costs more than it waits. It says
+// whether it is.
+func (dl *download) settled(ctx context.Context) bool {
+	return dl.part.Left() <= windowMax && dl.await(ctx, 0, dl.part.Chunks()) == nil
 }
 
 // pace grows the window while the reader goes on where it was, and shuts it when it jumps.

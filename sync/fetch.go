@@ -78,6 +78,17 @@ func (f *fetcher) acquire(d digest.Digest, size int64) (*download, error) {
 	return dl, nil
 }
 
+// underWay is the download of a blob, counted; nil if there is none.
+func (f *fetcher) underWay(d digest.Digest) *download {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dl := f.open[d]
+	if dl != nil {
+		dl.refs++
+	}
+	return dl
+}
+
 // release gives a download back; without readers it ends after a while.
 func (f *fetcher) release(dl *download) {
 	f.mu.Lock()

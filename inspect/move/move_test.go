@@ -231,6 +231,37 @@ func TestPullGoesOn(t *testing.T) {
 	}
 }
 
+// TestPushGoesOn with the blobs that are not there yet; the name is not written before all are.
+func TestPushGoesOn(t *testing.T) {
+	client := buckettest.Open(t)
+	from := &recorder{Source: layoutAt(t, layouts+"/gzip")}
+	c, err := inspect.Read(t.Context(), from, "latest", "")
+	must(t, err)
+	from.cut = slices.MaxFunc(c.Layers, func(a, b ocispec.Descriptor) int { return int(a.Size - b.Size) }).Digest
+	if err := move.Copy(t.Context(), from, "latest", move.ToBucket(client, nil), []string{"a"}, new(tally)); !errors.Is(err, errCut) {
+		t.Fatalf("it was not cut off: %v", err)
+	}
+	if _, err := client.GetName(t.Context(), "a"); !errors.Is(err, iofs.ErrNotExist) {
+		t.Errorf("the name is written: %v", err)
+	}
+	there := 0
+	for _, err := range client.ListBlobs(t.Context()) {
+		must(t, err)
+		there++
+	}
+	from.cut = ""
+	var rest tally
+	must(t, move.Copy(t.Context(), from, "latest", move.ToBucket(client, nil), []string{"a"}, &rest))
+	if all := len(contents(t, layouts+"/gzip")); int(rest.blobs.Load()) != all-there {
+		t.Errorf("of %d blobs %d were there, and %d were moved", all, there, rest.blobs.Load())
+	}
+	dir := t.TempDir()
+	pull(t, source.NewBucket(client), dir, "a", "latest")
+	if diff := cmp.Diff(contents(t, layouts+"/gzip"), contents(t, dir)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // offsets remembers from where blobs are read.
 type offsets struct {
 	inspect.Source

@@ -251,4 +251,11 @@ func (p *Part) Complete() bool {
 	return p.complete()
 }
 
+// Left is how many chunks are not there.
+func (p *Part) Left() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.Chunks() - p.have
+}
+
 func (p *Part) complete() bool { return p.have == p.Chunks() }
