@@ -12,8 +12,8 @@ import (
 	"github.com/layoutfs/layoutfs/sync/disk"
 )
 
-// A builder imports layer after layer, and asks for the next one when it is done with the last. What it will
-// ask for is known from the manifest and config that it read first.
+// A client imports layer after layer, and asks for the next one when it is done with the last. What it will
+// ask for is known from the manifest, and the config of a cache, that it read first.
 const (
 	// aheadBytes is how much of what follows is fetched, in bytes, but for a single layer that is larger.
 	aheadBytes = windowMax * disk.ChunkSize
@@ -23,26 +23,29 @@ const (
 	maxChains = 8
 )
 
-// chain is the order in which the layers of a manifest are read.
+// chain is the order in which the blobs of a manifest are read.
 type chain struct {
 	manifest digest.Digest
 	next     map[digest.Digest]ocispec.Descriptor
-	at       digest.Digest // the layer that was opened last
+	at       digest.Digest // the blob that was opened last
 }
 
 // chains are the manifests that clients have opened.
 type chains struct {
-	mu     sync.Mutex // guards following; a leaf
-	recent []*chain   // the newest first
+	mu       sync.Mutex // guards following; a leaf
+	recent   []*chain   // the newest first
+	learning int        // how many of them are being read
 }
 
-// claim says whether the caller is to read the chain of a manifest that was opened: nobody has.
+// claim says whether the caller is to read the chain of a manifest that was opened, and then put it: nobody
+// has, and not too many are at it.
 func (c *chains) claim(manifest digest.Digest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if slices.ContainsFunc(c.recent, func(ch *chain) bool { return ch.manifest == manifest }) {
+	if c.learning == maxChains || slices.ContainsFunc(c.recent, func(ch *chain) bool { return ch.manifest == manifest }) {
 		return false
 	}
+	c.learning++
 	c.recent = slices.Insert(c.recent[:min(len(c.recent), maxChains-1)], 0, &chain{manifest: manifest})
 	return true
 }
@@ -50,6 +53,7 @@ func (c *chains) claim(manifest digest.Digest) bool {
 func (c *chains) put(manifest digest.Digest, next map[digest.Digest]ocispec.Descriptor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.learning--
 	for _, ch := range c.recent {
 		if ch.manifest == manifest {
 			ch.next = next
@@ -57,8 +61,8 @@ func (c *chains) put(manifest digest.Digest, next map[digest.Digest]ocispec.Desc
 	}
 }
 
-// after lists the layers that follow one that was opened; none if it was opened last before, too: a builder
-// opens a layer for each piece that it reads.
+// after lists the blobs that follow one that was opened; none if it was opened last before, too: a builder
+// opens a layer anew for each piece that it reads.
 func (c *chains) after(d digest.Digest) (following []ocispec.Descriptor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,18 +90,17 @@ func (e *Engine) opened(d digest.Digest, size int64) {
 	}
 }
 
-// learnChain reads in which order the layers of a manifest are read. Its config is read for that, which the
-// client wants next.
+// learnChain reads in which order the blobs of a manifest are read. The config of a cache is read for that, which
+// the client wants next.
 func (e *Engine) learnChain(ctx context.Context, desc ocispec.Descriptor) {
-	next, err := e.chainOf(ctx, desc)
+	next, err := e.order(ctx, desc)
 	if err != nil {
 		e.log.Debug("nothing is fetched ahead", "manifest", desc.Digest, "err", err)
-		return
 	}
 	e.chains.put(desc.Digest, next)
 }
 
-func (e *Engine) chainOf(ctx context.Context, desc ocispec.Descriptor) (map[digest.Digest]ocispec.Descriptor, error) {
+func (e *Engine) order(ctx context.Context, desc ocispec.Descriptor) (map[digest.Digest]ocispec.Descriptor, error) {
 	b, err := e.readBlob(ctx, desc)
 	if err != nil {
 		return nil, err
@@ -106,31 +109,13 @@ func (e *Engine) chainOf(ctx context.Context, desc ocispec.Descriptor) (map[dige
 	if err != nil {
 		return nil, err
 	}
-	next := map[digest.Digest]ocispec.Descriptor{}
-	if !m.IsCache() {
-		for i := 1; i < len(m.Layers); i++ {
-			next[m.Layers[i-1].Digest] = m.Layers[i]
-		}
-		return next, nil
-	}
-	config, err := e.readBlob(ctx, *m.Config)
-	if err != nil {
-		return nil, err
-	}
-	order, err := cacheconfig.Chain(config)
-	if err != nil {
-		return nil, err
-	}
-	by := map[digest.Digest]ocispec.Descriptor{}
-	for _, l := range m.Layers {
-		by[l.Digest] = l
-	}
-	for on, d := range order {
-		if l, ok := by[d]; ok {
-			next[on] = l
+	var config []byte
+	if m.IsCache() {
+		if config, err = e.readBlob(ctx, *m.Config); err != nil {
+			return nil, err
 		}
 	}
-	return next, nil
+	return m.Order(config)
 }
 
 // fetchAfter begins to fetch the layers that follow one of which all is here or on its way.

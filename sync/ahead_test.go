@@ -22,12 +22,25 @@ func importing(t *testing.T, b *memBucket, c cache) *host {
 	}
 	_, err := h.read(c.desc.Digest)
 	must(t, err)
-	if h.chains.claim(c.desc.Digest) {
-		t.Error("the open of a manifest does not tell what will be read")
-	}
-	h.learnChain(t.Context(), c.desc) // not to race with what the open has begun
-	h.awaitWarm(2)
+	h.awaitWarm(2) // the manifest, and its config, which is read to learn the order
+	h.awaitOrder()
 	return h
+}
+
+// awaitOrder returns when it is known what follows what in the manifest that was opened.
+func (h *host) awaitOrder() {
+	h.t.Helper()
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		h.chains.mu.Lock()
+		known := len(h.chains.recent) == 1 && h.chains.learning == 0
+		h.chains.mu.Unlock()
+		if known {
+			return
+		}
+		if time.Since(begun) > 10*time.Second {
+			h.t.Fatal("the order in which a manifest is read is not learned")
+		}
+	}
 }
 
 // TestLayersAreFetchedAhead: those that follow the one that is read, as far as aheadBytes go; and on from there when the next

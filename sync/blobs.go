@@ -265,7 +265,7 @@ func (e *Engine) isHidden(rec index.Blob) bool {
 // eachReached passes on the closures of the names of a scope; false when emit said so.
 func (e *Engine) eachReached(ctx context.Context, scope string, emit func(digest.Digest, error) bool) bool {
 	for _, name := range e.catalog.within(scope) {
-		closure, err := e.closure(ctx, name)
+		closure, err := e.Closure(ctx, name)
 		if err != nil {
 			e.log.Warn("list the blobs of a name", "name", name, "err", err)
 			continue

@@ -116,7 +116,7 @@ func (e *Engine) look(ctx context.Context, name string) error {
 var errRebuild = errors.New("its manifest or config is gone from the bucket")
 
 func (e *Engine) lookFor(ctx context.Context, name string, ent entry, h *health) error {
-	closure, err := e.closure(ctx, name)
+	closure, err := e.Closure(ctx, name)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return errRebuild
 	}

@@ -49,14 +49,9 @@ func (e *Engine) Children(ctx context.Context, scope string) ([]string, error) {
 	return children(scope, e.catalog.within(scope)), nil
 }
 
-// Closure returns every blob that a name needs, manifest first, for those that look.
-func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
-	return e.closure(ctx, name)
-}
-
-// closure returns every blob that a name needs, manifest first. It is read once, when it is first
+// Closure returns every blob that a name needs, manifest first. It is read once, when it is first
 // asked for: a bucket may have many names that this host never uses.
-func (e *Engine) closure(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
+func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor, error) {
 	n, ok, err := e.index.Name(name)
 	if err != nil || !ok || len(n.Closure) > 0 {
 		return n.Closure, err
@@ -87,7 +82,7 @@ func (e *Engine) reached(ctx context.Context, d digest.Digest) (bool, error) {
 	g.SetLimit(asksNames)
 	for _, name := range e.catalog.unread() {
 		g.Go(func() error {
-			if _, err := e.closure(gctx, name); err != nil && gctx.Err() == nil {
+			if _, err := e.Closure(gctx, name); err != nil && gctx.Err() == nil {
 				e.log.Warn("a name's blobs are not known", "err", err)
 			}
 			return context.Cause(gctx)

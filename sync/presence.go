@@ -85,20 +85,15 @@ func (p *presence) ask(ctx context.Context, d digest.Digest, maxAge time.Duratio
 	}
 }
 
-// learn takes the answer from a survey, or asks.
-func (p *presence) learn(ctx context.Context, d digest.Digest) (answer, error) {
+// learn asks, unless a survey has not seen the blob.
+func (p *presence) learn(ctx context.Context, d digest.Digest) (a answer, err error) {
 	p.mu.Lock()
-	obj, found, ok := p.survey.tell(d)
+	lacks := p.survey.lacks(d)
 	p.mu.Unlock()
-	var a answer
-	var err error
-	switch {
-	case !ok:
-		a, err = p.head(ctx, d)
-	case found:
-		a, err = p.found(d, obj.Size, obj.LastModified)
-	default:
+	if lacks {
 		a, err = answer{at: time.Now()}, p.missing(d)
+	} else {
+		a, err = p.head(ctx, d)
 	}
 	if err == nil && !a.found && p.missed() {
 		p.run(p.look)

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-
-	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
 const (
@@ -21,20 +19,16 @@ const (
 	largeFor = 10 * time.Minute
 )
 
-// survey is all that a bucket had a moment ago. What it has not is believed to be missing for as long as any
-// blob that was asked for and not found.
+// survey is what a bucket had a moment ago. What it had not is believed to be missing for as long as any blob that
+// was asked for and not found. For what it had the bucket is asked: it may be gone, or too old to be relied on.
 type survey struct {
-	began   time.Time
-	objects map[digest.Digest]bucket.Object
+	began time.Time
+	blobs map[digest.Digest]bool
 }
 
-// tell answers for a blob, if the survey is young enough.
-func (s *survey) tell(d digest.Digest) (o bucket.Object, found, ok bool) {
-	if s == nil || time.Since(s.began) >= doubt {
-		return bucket.Object{}, false, false
-	}
-	o, found = s.objects[d]
-	return o, found, true
+// lacks says whether a blob was not there, if that was not too long ago.
+func (s *survey) lacks(d digest.Digest) bool {
+	return s != nil && time.Since(s.began) < doubt && !s.blobs[d]
 }
 
 // missed notes that a blob was looked for in vain, and says whether a survey is to be begun.
@@ -54,19 +48,19 @@ func (p *presence) missed() bool {
 
 // look surveys the bucket.
 func (p *presence) look(ctx context.Context) {
-	s := &survey{began: time.Now(), objects: map[digest.Digest]bucket.Object{}}
+	s := &survey{began: time.Now(), blobs: map[digest.Digest]bool{}}
 	var failed error
 	for o, err := range p.bucket.ListBlobs(ctx) {
-		if failed = err; err != nil || len(s.objects) == surveyed {
+		if failed = err; err != nil || len(s.blobs) == surveyed {
 			break
 		}
-		s.objects[o.Digest] = o
+		s.blobs[o.Digest] = true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.surveying = false
 	switch {
-	case failed != nil || len(s.objects) == surveyed:
+	case failed != nil || len(s.blobs) == surveyed:
 		p.survey, p.large = nil, s.began
 	case s.began.After(p.reconsidered):
 		p.survey = s

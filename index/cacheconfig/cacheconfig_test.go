@@ -261,6 +261,7 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
+		_, _ = m.Order(config) // it must not panic
 		for _, c := range m.Children {
 			must(t, c.Digest.Validate())
 		}

@@ -30,7 +30,7 @@ var ErrDenied = errors.New("denied")
 // opError is a request that failed.
 type opError struct {
 	what  string // "head blob sha256:… in bucket \"b\" at http://…"
-	kind  error  // one of ErrUnreachable, fs.ErrNotExist, ErrDenied, or nil
+	kind  error  // one of ErrUnreachable, ErrBusy, fs.ErrNotExist, ErrDenied, or nil
 	cause error
 	needs string // actions that the credentials may lack, if the server did not say; or empty
 }
