@@ -40,7 +40,8 @@ func (n *file) noteWriter(d digest.Digest) {
 	n.t.noteWriter(n.at.in, d)
 }
 
-// prepare tells of a closed scratch file that may soon be committed.
+// prepare tells of a closed scratch file that may soon be committed. Like the commit it goes on when the client is
+// interrupted: the rename would have to begin anew.
 func (n *file) prepare(ctx context.Context) {
 	p, ok := n.t.blobs.(Preparer)
 	if !ok || n.draft.gate.now() != open || !n.draft.takeWritten() {
@@ -48,7 +49,7 @@ func (n *file) prepare(ctx context.Context) {
 	}
 	var path string
 	if n.t.at(&n.at, func(p string) error { path = p; return nil }) == nil {
-		p.Prepare(ctx, path)
+		p.Prepare(context.WithoutCancel(ctx), path)
 	}
 }
 

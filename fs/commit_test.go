@@ -242,9 +242,13 @@ func TestErrnoOfACommit(t *testing.T) {
 type preparing struct {
 	*fakeBlobs
 	told chan string
+	hold func(ctx context.Context) // nil: nothing to wait for
 }
 
-func (p *preparing) Prepare(_ context.Context, path string) {
+func (p *preparing) Prepare(ctx context.Context, path string) {
+	if p.hold != nil {
+		p.hold(ctx)
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		b = []byte(err.Error())
@@ -252,12 +256,19 @@ func (p *preparing) Prepare(_ context.Context, path string) {
 	p.told <- string(b)
 }
 
-func TestCloseOfScratchIsTheTimeToPrepare(t *testing.T) {
-	p := &preparing{told: make(chan string, 10)}
+// preparingMount is a mount of such a pool.
+func preparingMount(t *testing.T, hold func(context.Context)) (*rig, *preparing) {
+	t.Helper()
+	p := &preparing{told: make(chan string, 10), hold: hold}
 	r := testMount(t, func(o *Options) {
 		p.fakeBlobs = o.Blobs.(*fakeBlobs)
 		o.Blobs = p
 	})
+	return r, p
+}
+
+func TestCloseOfScratchIsTheTimeToPrepare(t *testing.T) {
+	r, p := preparingMount(t, nil)
 	put(t, r.path("tmp"), []byte("first"))
 	if told := <-p.told; told != "first" {
 		t.Errorf("at the close it is told of %q", told)

@@ -101,6 +101,25 @@ func TestCommitIsNotInterrupted(t *testing.T) {
 	}
 }
 
+// Nor is what a close prepares for the commit: the commit would find it given up.
+func TestPreparationIsNotInterrupted(t *testing.T) {
+	preparing, goOn, given := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	r, _ := preparingMount(t, func(ctx context.Context) {
+		close(preparing)
+		<-goOn
+		given <- ctx.Err()
+	})
+	f := openFile(t, r.path("tmp"), os.O_CREATE|os.O_WRONLY)
+	_, err := f.WriteString("content")
+	must(t, err)
+	c := call(f.Close)
+	<-preparing
+	c.interrupt(t, r)
+	close(goOn)
+	wantErrno(t, "close", <-c.ended, 0)
+	must(t, <-given)
+}
+
 // holdCommits makes commits wait.
 func (r *rig) holdCommits() (committing, goOn chan struct{}) {
 	committing, goOn = make(chan struct{}, 100), make(chan struct{})

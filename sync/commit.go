@@ -59,7 +59,7 @@ func (e *Engine) Prepare(ctx context.Context, path string) {
 		return
 	}
 	d := digest.FromBytes(b)
-	if err := e.barrier(ctx, d, b); err != nil {
+	if err := e.barrier(ctx, d, b); err != nil && ctx.Err() == nil { // who gave up says nothing of the bucket
 		e.outcomes.put(d, outcome{err: err})
 	}
 }

@@ -123,6 +123,30 @@ func TestAnOutageThatIsOverFailsNoCommit(t *testing.T) {
 	must(t, h.Commit(t.Context(), path, c.desc.Digest))
 }
 
+// TestPrepareThatIsGivenUpFailsNoCommit: a client that is interrupted in its close renames all the same.
+func TestPrepareThatIsGivenUpFailsNoCommit(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	c := newCache(t, random(100, 1))
+	ctx, giveUp := context.WithCancel(t.Context())
+	goOn := make(chan struct{})
+	b.failing(func(_ context.Context, verb, _ string) error {
+		if verb == "put" {
+			giveUp()
+			<-goOn
+		}
+		return nil
+	})
+	for _, l := range append(c.layers, c.config) {
+		h.mustWrite(l)
+	}
+	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
+	must(t, os.WriteFile(path, c.manifest, 0o644))
+	h.Prepare(ctx, path)
+	close(goOn)
+	must(t, h.Commit(t.Context(), path, c.desc.Digest))
+}
+
 func TestPrepareLeavesAnIndexFileAlone(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
