@@ -85,13 +85,17 @@ chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 m
 .PHONY: bench
 bench: system benchmarks buildkit minio rclone build ## measure against the alternatives; ROWS=E1,I1 LINKS=slow SERVERS=minio ROUNDS=3
 	cd bench && go run . $(foreach f,rows links servers rounds,$(if $(BENCH_$(f)),-$(f) $(BENCH_$(f)))) $(BENCHFLAGS)
-	$(if $(ROWS),,$(MAKE) bench-micro)
+	$(if $(ROWS),,$(MAKE) bench-inspect bench-micro)
 
 # ROUNDS is that of chaos as well, which has another default.
 BENCH_rows := $(ROWS)
 BENCH_links := $(LINKS)
 BENCH_servers := $(SERVERS)
 BENCH_rounds := $(if $(filter command%,$(origin ROUNDS)),$(ROUNDS))
+
+.PHONY: bench-inspect
+bench-inspect: ## measure how fast caches are looked into, which fails where it is too slow
+	go test -run '^$$' -bench 'List|Verify|DryRun|Names' -benchtime 3x -v ./cmd/layoutfs ./inspect/prune ./index
 
 .PHONY: bench-micro
 bench-micro: benchstat ## run the Go benchmarks, and compare them with those of the last kept run
