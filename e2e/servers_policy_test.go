@@ -178,13 +178,17 @@ func wantFinding(t *testing.T, u bucket.Config, action string) {
 	t.Errorf("doctor does not find that %s is denied:\n%s", action, out)
 }
 
-// newCache is a cache with a layer that goes up in parts and one that does not.
+// newCache is a cache with a layer that goes up in parts, and two that go up in one request each, one of which is
+// large enough that the server is asked before its bytes are sent.
 func newCache(t testing.TB) synthetic {
 	t.Helper()
-	large, small := make([]byte, 17<<20), make([]byte, 1000)
-	_, _ = rand.Read(large)
-	_, _ = rand.Read(small)
-	return newSynthetic(t, large, small)
+	var layers [][]byte
+	for _, size := range []int{33 << 20, 20 << 20, 1000} {
+		b := make([]byte, size)
+		_, _ = rand.Read(b)
+		layers = append(layers, b)
+	}
+	return newSynthetic(t, layers...)
 }
 
 // testWork exports a cache, imports it on another machine, and exports it again, which touches its blobs.

@@ -22,8 +22,8 @@ type Options struct {
 	HeaderTimeout time.Duration // from a request sent to the answer's first byte; 0: 20 s
 	StallTimeout  time.Duration // without a byte of a body, either way; 0: 20 s
 
-	// PartSize is what a larger blob is cut into, and the largest that goes up in one request, in
-	// bytes; 0: 16 MiB, less than 5 MiB is refused by S3.
+	// PartSize is what a larger blob is cut into, in bytes; less than 5 MiB is refused by S3. 0: blobs above
+	// 32 MiB are cut into parts of 16 MiB. Up to there it is worth more that one request is not hashed again.
 	PartSize int64
 	// PageSize is how many objects a listing asks for at once, at most; 0: as many as the server gives.
 	PageSize int32
@@ -38,6 +38,7 @@ type Client struct {
 	log     *slog.Logger
 	uploads chan struct{}     // a token for each request that carries a blob's bytes up
 	part    int64             // bytes
+	single  int64             // the largest blob that goes up in one request
 	maxCopy int64             // bytes that one CopyObject takes: 5 GiB, less in tests
 	page    int32             // objects; 0: the server's choice
 	journal Journal           // of uploads in parts; nil: none is kept
@@ -70,6 +71,7 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		log:     log,
 		uploads: make(chan struct{}, c.UploadParallelism*partsPerBlob),
 		part:    cmp.Or(o.PartSize, 16<<20),
+		single:  cmp.Or(o.PartSize, 32<<20),
 		maxCopy: maxCopySize,
 		page:    o.PageSize,
 

@@ -24,7 +24,7 @@ func (c *Client) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, si
 	}
 	r = localReader{r}
 	var err error
-	if size <= c.part {
+	if size <= c.single {
 		err = c.putSingle(ctx, d, r, size)
 	} else {
 		err = c.putParts(ctx, d, r, size)
