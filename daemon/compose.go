@@ -155,7 +155,8 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 	e, err := sync.Open(context.Background(), sync.Options{
 		Blobs: client, Names: client, Disk: store, Index: x,
 		Configured: c.Bucket.Names,
-		WriteBack:  c.WriteBack, IgnoreError: c.Bucket.Export.IgnoreError, ReadOnly: c.ReadOnly, AllowDelete: c.AllowDelete, Offline: c.Offline,
+		WriteBack:  c.WriteBack, IgnoreError: c.Bucket.Export.IgnoreError, ReadOnly: c.ReadOnly, AllowDelete: c.AllowDelete,
+		Offline: c.Offline, VerifyReads: c.VerifyReads,
 		Refresh: atLeastATick(c.Refresh), TouchRefresh: atLeastATick(c.Bucket.TouchRefresh),
 		Patience: atLeastATick(c.Patience),
 		Uploads:  c.Bucket.UploadParallelism,

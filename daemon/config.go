@@ -27,6 +27,7 @@ type Config struct {
 	ReadOnly    bool
 	AllowDelete bool // dropping a tag deletes the name
 	Offline     bool // never touch the network
+	VerifyReads bool // hash a local copy before it is read, if that was not done in the last minutes
 	Refresh     time.Duration
 	Patience    time.Duration // how long clients wait for a bucket that does not answer
 

@@ -54,6 +54,7 @@ type ModeStatus struct {
 	ReadOnly    bool   `json:"read_only"`
 	AllowDelete bool   `json:"allow_delete"`
 	Offline     bool   `json:"offline"`
+	VerifyReads bool   `json:"verify_reads"` // local copies are hashed before they are read
 }
 
 // PassthroughStatus says whether the kernel reads warm blobs itself.
@@ -94,7 +95,9 @@ func (c Config) bucketStatus() BucketStatus {
 }
 
 func (c Config) modeStatus() ModeStatus {
-	m := ModeStatus{Write: "through", ReadOnly: c.ReadOnly, AllowDelete: c.AllowDelete, Offline: c.Offline}
+	m := ModeStatus{
+		Write: "through", ReadOnly: c.ReadOnly, AllowDelete: c.AllowDelete, Offline: c.Offline, VerifyReads: c.VerifyReads,
+	}
 	if c.WriteBack {
 		m.Write = "back"
 	}

@@ -19,6 +19,7 @@ type modes struct {
 	others int // handles that the daemon reads for
 	backed int // handles that the kernel reads for, all through the backing file id
 	id     int32
+	source origin // the local file that was opened last, and of which the kernel may have pages
 }
 
 // passthrough is what a Blob may be, too.
@@ -52,7 +53,11 @@ func (n *file) openBlob(ctx context.Context, flags uint32) (fusefs.FileHandle, u
 		return nil, 0, n.t.fail(ctx, "open", n, err)
 	}
 	h := &blobHandle{n: n, blob: blob}
-	return h, n.admitReader(ctx, h), 0
+	if flags, ok := n.admitReader(ctx, h); ok {
+		return h, flags, 0
+	}
+	_ = n.t.fail(ctx, "close", n, blob.Close()) // which logs it
+	return nil, 0, syscall.ESTALE
 }
 
 // patience is how long the end of a handle is waited for that was closed: Linux tells of it right after
@@ -94,23 +99,28 @@ func (n *file) supersede() {
 	n.superseded = true
 }
 
-// admitReader decides who reads for a new handle, and counts it. It returns the flags of the open.
-func (n *file) admitReader(ctx context.Context, h *blobHandle) uint32 {
+// admitReader decides who reads for a new handle, and counts it. It returns the flags of the open; false if it
+// must be of another node.
+func (n *file) admitReader(ctx context.Context, h *blobHandle) (flags uint32, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if !n.joins(h.blob) {
+		n.superseded = true
+		return 0, false
+	}
 	if h.backed = n.backed(h.blob); h.backed {
 		n.modes.backed++
 		n.t.backing.answer(ctx.Done(), n.modes.id)
-		return fuse.FOPEN_NOFLUSH
+		return fuse.FOPEN_NOFLUSH, true
 	}
 	n.modes.others++
 	if _, complete := completeFd(h.blob); complete && n.t.backing.off != "" {
-		return fuse.FOPEN_NOFLUSH | n.cached()
+		return fuse.FOPEN_NOFLUSH | n.cached(), true
 	}
 	// Not through the kernel's cache: that would keep the opens of the complete blob from passthrough until
 	// its pages are dropped, and nobody has verified what is there of an incomplete one.
 	n.unverified = true
-	return fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO
+	return fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO, true
 }
 
 // cached says whether the kernel may keep the pages that it has of a complete blob. It has some of an

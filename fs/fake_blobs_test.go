@@ -28,6 +28,7 @@ type fakeBlobs struct {
 	dir     string
 	partial atomic.Bool  // opens have no file that the kernel could read
 	badFd   atomic.Bool  // opens have a file that the kernel does not take
+	anew    atomic.Bool  // what was there before was wrong
 	commits atomic.Int64 // that succeeded
 	reads   atomic.Int64 // through the daemon
 
@@ -235,6 +236,8 @@ func (r *fakeReader) ReadAt(ctx context.Context, p []byte, off int64) (int, erro
 }
 
 func (r *fakeReader) Size() int64 { return r.size }
+
+func (r *fakeReader) Anew() bool { return r.b.anew.Load() }
 
 func (r *fakeReader) Close() error {
 	r.b.count(-1)

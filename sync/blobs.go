@@ -70,6 +70,7 @@ type Reader struct {
 	file *os.File
 	size int64
 	dl   *download
+	anew bool
 }
 
 // Open opens a blob; nothing is downloaded yet.
@@ -94,10 +95,13 @@ func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
 		return nil, err
 	}
 	e.used(d)
-	f, err := e.disk.Open(d)
+	f, err := e.local(ctx, d)
 	if err == nil {
 		e.fetchAfter(d)
-		return &Reader{file: f, size: size}, nil
+		return &Reader{file: f, size: size, anew: e.disk.WasWrong(d)}, nil
+	}
+	if errors.Is(err, disk.ErrDropped) {
+		return e.open(ctx, d)
 	}
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return nil, fmt.Errorf("open blob %s: %w", d, err)
@@ -111,9 +115,9 @@ func (e *Engine) open(ctx context.Context, d digest.Digest) (*Reader, error) {
 	}
 	if f := e.awaitCopy(ctx, dl); f != nil {
 		e.fetcher.release(dl)
-		return &Reader{file: f, size: size}, nil
+		return &Reader{file: f, size: size, anew: e.disk.WasWrong(d)}, nil
 	}
-	return &Reader{dl: dl, size: size}, nil
+	return &Reader{dl: dl, size: size, anew: e.disk.WasWrong(d)}, nil
 }
 
 // awaitCopy returns the complete copy of a blob whose download is about to end; nil if it is not.
@@ -125,7 +129,7 @@ func (e *Engine) awaitCopy(ctx context.Context, dl *download) *os.File {
 	if !dl.settled(ctx) {
 		return nil
 	}
-	f, err := e.disk.Open(dl.digest)
+	f, err := e.local(ctx, dl.digest)
 	if err != nil {
 		return nil
 	}
@@ -153,6 +157,9 @@ func (r *Reader) PassthroughFd() (int, bool) {
 	}
 	return int(r.file.Fd()), true
 }
+
+// Anew says that a copy which was here before was wrong, so that nothing which was kept of it is of use.
+func (r *Reader) Anew() bool { return r.anew }
 
 // Close closes.
 func (r *Reader) Close() error {

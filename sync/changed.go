@@ -18,6 +18,7 @@ func (e *Engine) Changed(ctx context.Context) error {
 // Drop drops the local copy of a blob that is in the bucket, too; the next reader fetches it anew, also while
 // the download is kept that brought it.
 func (e *Engine) Drop(d digest.Digest) error {
+	e.disk.Distrust(d)
 	if err := e.disk.Remove(d); err != nil {
 		return fmt.Errorf("drop blob %s: %w", d, err)
 	}

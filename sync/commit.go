@@ -182,7 +182,7 @@ func (e *Engine) send(ctx context.Context, j *job) error {
 			return e.sentNow(j.digest, j.size)
 		}
 	}
-	f, err := e.disk.Open(j.digest)
+	f, err := e.local(ctx, j.digest)
 	if err != nil {
 		return fmt.Errorf("upload blob %s: %w", j.digest, err)
 	}

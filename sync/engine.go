@@ -31,6 +31,7 @@ type Options struct {
 	ReadOnly    bool // never write to the bucket
 	AllowDelete bool // dropping a tag deletes the name
 	Offline     bool // never touch the network
+	VerifyReads bool // hash a local copy before it is read, if that was not done in the last minutes
 
 	Refresh      time.Duration // how old what index.json shows may be; default 1 s
 	TouchRefresh time.Duration // blobs older than this are touched when they are published again; default 24 h
@@ -205,7 +206,7 @@ func (e *Engine) Status() Status {
 			FetchedBytes: e.fetcher.bytes.Load(), FetchedBlobs: e.fetchedBlobs.Load(),
 			UploadedBytes: e.uploadedBytes.Load(), UploadedBlobs: e.uploadedBlobs.Load(),
 			Requests: e.guard.requests.Load(), Published: e.published.Load(),
-			Mismatches: e.mismatches.Load(), Evicted: u.Evicted, Errors: e.guard.errors.Load(),
+			Mismatches: e.mismatches.Load() + u.Rotten, Evicted: u.Evicted, Errors: e.guard.errors.Load(),
 		},
 		BucketUp:  up,
 		LastError: last,

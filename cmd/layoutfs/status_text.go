@@ -88,6 +88,9 @@ func modeText(m daemon.ModeStatus) string {
 	if m.Offline {
 		text += ", offline"
 	}
+	if m.VerifyReads {
+		text += ", what is read is verified"
+	}
 	return text
 }
 

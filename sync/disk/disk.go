@@ -57,6 +57,7 @@ type Usage struct {
 	StagedBlobs, WarmBlobs, PartialBlobs int
 	Evicted                              int64 // bytes evicted since start
 	Mismatches                           int64 // contents refused since start, see ErrMismatch
+	Rotten                               int64 // local copies that OpenVerified found wrong or unreadable since start
 }
 
 // Info describes the local copy of one blob.

@@ -105,6 +105,7 @@ func (s *Store) evict(bytes int64) []trash {
 // With mu held; what it returns goes to discard.
 func (s *Store) drop(e *entry) trash {
 	s.table.remove(e)
+	s.seals.drop(e)
 	if e.part != nil {
 		e.part.entry = nil
 	}

@@ -95,6 +95,7 @@ func (s *Store) accept(p *Part) {
 		return
 	}
 	s.table.update(e, func(e *entry) { e.state, e.held, e.used = Warm, e.size, time.Now() })
+	s.seals.putPath(e, s.path(e))
 	s.backgroundLocked(func() { s.settle(e) })
 }
 
@@ -149,5 +150,6 @@ func (s *Store) syncEntry(e *entry) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(unix.Fdatasync(int(f.Fd())), f.Chmod(0o444), f.Close())
+	chmod := func() error { return f.Chmod(0o444) }
+	return errors.Join(unix.Fdatasync(int(f.Fd())), s.seals.keep(e, f.Name(), f.Name(), chmod), f.Close())
 }

@@ -94,7 +94,8 @@ func (s *Store) stageWarm(e *entry) error {
 // move gives a complete blob another state and folder. With mu held.
 func (s *Store) move(e *entry, dir string, state State) error {
 	from := s.path(e)
-	if err := os.Rename(from, s.file(dir, e.digest)); err != nil {
+	to := s.file(dir, e.digest)
+	if err := s.seals.keep(e, from, to, func() error { return os.Rename(from, to) }); err != nil {
 		return err
 	}
 	if e.dir == partialDir {

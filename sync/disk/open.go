@@ -33,7 +33,7 @@ func open(dir string, o Options, v volume) (*Store, error) {
 		dir: dir, lock: lock, log: o.Log, cacheSize: o.CacheSize, onEvict: o.OnEvict,
 		table:    table{entries: map[digest.Digest]*entry{}},
 		space:    space{volume: v, minFree: min(max(o.MinFree, 0), maxBytes)},
-		settling: make(chan struct{}, 1),
+		settling: make(chan struct{}, 1), seals: newSeals(), wrong: map[digest.Digest]bool{},
 	}
 	s.buffers.New = func() any { b := make([]byte, ChunkSize); return &b }
 	if err := s.start(); err != nil {

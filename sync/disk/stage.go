@@ -136,16 +136,21 @@ func (s *Store) adopt(path string, d digest.Digest, verified os.FileInfo) (gone 
 		s.log.Debug("make a staged blob read-only", "blob", d, "err", err)
 	}
 	now := time.Now()
-	s.table.add(&entry{
+	e = &entry{
 		digest: d, state: Staged, dir: stagedDir,
 		size: verified.Size(), held: verified.Size(), used: now, noted: now,
-	})
+	}
+	s.table.add(e)
+	s.seals.putPath(e, target)
 	return append(gone, s.trim(0)...), nil
 }
 
 // whole says whether the file of a complete blob is there as it should be, before another copy is
 // given up for it. With mu held.
 func (s *Store) whole(e *entry) bool {
+	if known, ok := s.seals.get(e); ok && known.bad != nil {
+		return false
+	}
 	f, err := s.openWhole(e)
 	if err != nil {
 		return false
@@ -214,6 +219,8 @@ func (s *Store) adoptWarm(path string, d digest.Digest, size int64) (gone []tras
 		return gone, err
 	}
 	now := time.Now()
-	s.table.add(&entry{digest: d, state: Warm, dir: warmDir, size: size, held: size, used: now, noted: now})
+	e = &entry{digest: d, state: Warm, dir: warmDir, size: size, held: size, used: now, noted: now}
+	s.table.add(e)
+	s.seals.putPath(e, s.path(e))
 	return append(gone, s.trim(0)...), nil
 }

@@ -30,6 +30,8 @@ type Store struct {
 
 	temps      atomic.Int64
 	mismatches atomic.Int64
+	rotten     atomic.Int64
+	seals      seals
 	buffers    sync.Pool      // of *[]byte, a chunk each
 	settling   chan struct{}  // one place: what writes to the disk in the background takes turns
 	work       sync.WaitGroup // in the background; begun with mu held while not closed
@@ -41,6 +43,7 @@ type Store struct {
 	space   space
 	evicted int64
 	closed  bool
+	wrong   map[digest.Digest]bool // of which a copy was dropped for being wrong
 }
 
 // Scratch is the folder for clients' temporary files; on the same file system as the blobs.
@@ -75,12 +78,13 @@ func (e *entry) info() Info {
 func (s *Store) Open(d digest.Digest) (*os.File, error) {
 	s.mu.Lock()
 	f, note, err := s.open(d)
+	e := s.table.get(d)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("open local copy of blob %s: %w", d, err)
 	}
 	if note {
-		s.note(f.Name())
+		s.note(e, f.Name())
 	}
 	return f, nil
 }
@@ -136,9 +140,10 @@ func (s *Store) used(e *entry) (note bool) {
 }
 
 // note sets the access time of a file, which a file system mounted noatime or relatime does not.
-func (s *Store) note(path string) {
+func (s *Store) note(e *entry, path string) {
 	times := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_OMIT}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, 0); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+	err := s.seals.keep(e, path, path, func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, path, times, 0) })
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		s.log.Debug("note the use of a blob", "path", path, "err", err)
 	}
 }
@@ -196,6 +201,6 @@ func (s *Store) Usage() Usage {
 		StagedBytes: staged.bytes, StagedBlobs: staged.blobs,
 		WarmBytes: warm.bytes, WarmBlobs: warm.blobs,
 		PartialBytes: partial.bytes, PartialBlobs: partial.blobs,
-		Evicted: s.evicted, Mismatches: s.mismatches.Load(),
+		Evicted: s.evicted, Mismatches: s.mismatches.Load(), Rotten: s.rotten.Load(),
 	}
 }
