@@ -14,6 +14,10 @@ import (
 var layoutfs, tools string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(modelClientEnv) != "" {
+		serveModelClient()
+		return
+	}
 	code, err := runAll(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)

@@ -35,6 +35,12 @@ type synthetic struct {
 // newSynthetic makes a cache of layers: a chain, with a record for each.
 func newSynthetic(t testing.TB, layers ...[]byte) synthetic {
 	t.Helper()
+	c, err := makeSynthetic(layers...)
+	must(t, err)
+	return c
+}
+
+func makeSynthetic(layers ...[]byte) (synthetic, error) {
 	type layer struct {
 		Blob   digest.Digest `json:"blob"`
 		Parent int           `json:"parent"`
@@ -62,14 +68,12 @@ func newSynthetic(t testing.TB, layers ...[]byte) synthetic {
 		})
 	}
 	c := synthetic{layers: layers}
-	var err error
-	c.config, err = json.Marshal(config)
-	must(t, err)
+	var errs [2]error
+	c.config, errs[0] = json.Marshal(config)
 	m.Config = describe(cacheconfig.MediaType, c.config)
-	c.manifest, err = json.Marshal(m)
-	must(t, err)
+	c.manifest, errs[1] = json.Marshal(m)
 	c.desc = describe(m.MediaType, c.manifest)
-	return c
+	return c, errors.Join(errs[:]...)
 }
 
 func describe(mediaType string, b []byte) ocispec.Descriptor {
@@ -124,7 +128,11 @@ func writeBlob(ctx context.Context, store content.Ingester, d ocispec.Descriptor
 }
 
 // putIndex is what BuildKit's client/ociindex does.
-func putIndex(dir, tag string, d ocispec.Descriptor) (err error) {
+func putIndex(dir, tag string, d ocispec.Descriptor) error {
+	return changeIndex(dir, func(b []byte) ([]byte, error) { return inserted(b, tag, d) })
+}
+
+func changeIndex(dir string, change func([]byte) ([]byte, error)) error {
 	lock, err := os.OpenFile(filepath.Join(dir, "index.json.lock"), os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return err
@@ -146,7 +154,7 @@ func putIndex(dir, tag string, d ocispec.Descriptor) (err error) {
 	if err != nil {
 		return err
 	}
-	if b, err = inserted(b, tag, d); err != nil {
+	if b, err = change(b); err != nil {
 		return err
 	}
 	if _, err := f.WriteAt(b, 0); err != nil {
