@@ -164,29 +164,35 @@ func (x *Index) Blobs() iter.Seq2[Blob, error] {
 // each calls f with the entries under a prefix until it says false. A value is f's only until it returns.
 func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) bool) error {
 	err := x.db.View(func(txn *badger.Txn) error {
-		o := badger.DefaultIteratorOptions
-		o.Prefix, o.PrefetchValues = prefix, values
-		it := txn.NewIterator(o)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			goOn := true
-			call := func(v []byte) error {
-				goOn = f(it.Item().KeyCopy(nil), v)
-				return nil
-			}
-			if !values {
-				_ = call(nil) // it has no error
-			} else if err := it.Item().Value(call); err != nil {
-				return err
-			}
-			if !goOn {
-				return nil
-			}
-		}
-		return nil
+		return eachIn(txn, prefix, values, func(key, value []byte) (bool, error) { return f(key, value), nil })
 	})
 	if err != nil {
 		return fmt.Errorf("index: list: %w", err)
+	}
+	return nil
+}
+
+// eachIn is each at the moment of a transaction; f may fail.
+func eachIn(txn *badger.Txn, prefix []byte, values bool, f func(key, value []byte) (goOn bool, err error)) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues = prefix, values
+	it := txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		goOn := true
+		call := func(v []byte) (err error) {
+			goOn, err = f(it.Item().KeyCopy(nil), v)
+			return err
+		}
+		var err error
+		if values {
+			err = it.Item().Value(call)
+		} else {
+			err = call(nil)
+		}
+		if err != nil || !goOn {
+			return err
+		}
 	}
 	return nil
 }

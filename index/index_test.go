@@ -254,3 +254,30 @@ func FuzzDecode(f *testing.F) {
 		_, _, _ = decodeName(v)
 	})
 }
+
+// TestReachedWhileANameIsReplaced: a blob that the old closure of a name holds and the new one as well is reached all the time.
+func TestReachedWhileANameIsReplaced(t *testing.T) {
+	x := openAt(t, t.TempDir(), quiet())
+	must(t, x.PutName(Name{Name: "app", Closure: closureOf("kept")}))
+	var writer sync.WaitGroup
+	done := make(chan struct{})
+	writer.Go(func() {
+		defer close(done)
+		for i := range 200 {
+			if err := x.PutName(Name{Name: "app", Closure: closureOf("kept", fmt.Sprint(i))}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	defer writer.Wait()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		if ok, err := x.Reached(dg("kept")); err != nil || !ok {
+			t.Fatalf("reached: %v, %v", ok, err)
+		}
+	}
+}

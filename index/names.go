@@ -58,23 +58,27 @@ func (x *Index) Name(name string) (n Name, ok bool, err error) {
 
 func (x *Index) name(name string) (generation []byte, n Name, ok bool, err error) {
 	err = x.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(nameKey(name))
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(v []byte) error {
+		generation, n, ok, err = nameIn(txn, name)
+		return err
+	})
+	return generation, n, ok, err
+}
+
+func nameIn(txn *badger.Txn, name string) (generation []byte, n Name, ok bool, err error) {
+	item, err := txn.Get(nameKey(name))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, Name{}, false, nil
+	}
+	if err == nil {
+		err = item.Value(func(v []byte) error {
 			generation, n, err = decodeName(v)
-			ok = err == nil
 			return err
 		})
-	})
+	}
 	if err != nil {
 		return nil, Name{}, false, fmt.Errorf("index: name %q: %w", name, err)
 	}
-	return generation, n, ok, nil
+	return generation, n, true, nil
 }
 
 // PutName writes a record, replacing, and with it which digests the name reaches.
@@ -174,28 +178,23 @@ func (x *Index) Reached(d digest.Digest) (bool, error) {
 	return x.ReachedFrom(d, func(string) bool { return true })
 }
 
-// ReachedFrom says whether the closure of any known name that of accepts holds d.
-func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (bool, error) {
-	prefix := reversePrefixOf(d)
-	var entries [][]byte // generation and name
-	err := x.each(prefix, false, func(key, _ []byte) bool {
-		entries = append(entries, key[len(prefix):])
-		return true
+// ReachedFrom says whether the closure of any known name that of accepts holds d. It looks at one moment: a record
+// that is replaced meanwhile is there with its old closure or with its new one.
+func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (reached bool, err error) {
+	err = x.db.View(func(txn *badger.Txn) error {
+		prefix := reversePrefixOf(d)
+		return eachIn(txn, prefix, false, func(key, _ []byte) (goOn bool, err error) {
+			key = key[len(prefix):]
+			if len(key) < generationSize || !of(string(key[generationSize:])) {
+				return true, nil
+			}
+			current, _, ok, err := nameIn(txn, string(key[generationSize:]))
+			reached = ok && bytes.Equal(current, key[:generationSize])
+			if errors.Is(err, errRecord) {
+				err = nil
+			}
+			return !reached, err
+		})
 	})
-	if err != nil {
-		return false, err
-	}
-	for _, e := range entries {
-		if len(e) < generationSize || !of(string(e[generationSize:])) {
-			continue
-		}
-		current, _, ok, err := x.name(string(e[generationSize:]))
-		if err != nil && !errors.Is(err, errRecord) {
-			return false, err
-		}
-		if ok && bytes.Equal(current, e[:generationSize]) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return reached, err
 }

@@ -190,7 +190,7 @@ func (e *Engine) used(d digest.Digest) {
 // Shows says whether a layout shows a blob of the pool. The manifests of names that are not the layout's it
 // does not, as far as that is known.
 func (e *Engine) Shows(_ context.Context, scope string, d digest.Digest) bool {
-	if scope == "" || !e.catalog.knows(d, scope) {
+	if scope == "" || !e.catalog.isForeign(d, scope) {
 		return true
 	}
 	own, err := e.index.ReachedFrom(d, func(name string) bool { return inScope(scope, name) })

@@ -195,12 +195,12 @@ func (c *catalog) unread() []string {
 	return names
 }
 
-// knows says whether a digest is the manifest of a name, and that and all names of a scope have closures in the
-// index.
-func (c *catalog) knows(d digest.Digest, scope string) bool {
+// isForeign says whether a digest is the manifest of a name that is not in a scope, and that and all names of the
+// scope have closures in the index, which may reach it all the same.
+func (c *catalog) isForeign(d digest.Digest, scope string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if owner, ok := c.manifests[d]; !ok || !c.names[owner].read {
+	if owner, ok := c.manifests[d]; !ok || inScope(scope, owner) || !c.names[owner].read {
 		return false
 	}
 	for name, e := range c.names {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestManifestsBelongToTheirLayouts holds that a layout shows all layers, so that none is sent twice, but of
@@ -52,5 +53,24 @@ func TestListingsAndLookupsAgree(t *testing.T) {
 				t.Errorf("the layout %q lists %s and does not show it", scope, d)
 			}
 		}
+	}
+}
+
+// TestFormerManifestsAreShown: a client that has read index.json before a name changed finds what it names, also
+// while the change is noted in the index and not yet in the catalog.
+func TestFormerManifestsAreShown(t *testing.T) {
+	h := newHost(t, newMemBucket(), nil)
+	one, two := newCache(t, random(100, 1)), newCache(t, random(100, 2))
+	must(t, h.export("app", latest, one))
+	n, _, err := h.index.Name("app")
+	must(t, err)
+	n.Descriptor, n.Closure = two.desc, []ocispec.Descriptor{two.desc}
+	must(t, h.index.PutName(n))
+	if !h.Shows(t.Context(), "app", one.desc.Digest) {
+		t.Error("not shown while the name changes")
+	}
+	must(t, h.export("app", latest, two))
+	if !h.Shows(t.Context(), "app", one.desc.Digest) {
+		t.Error("not shown when the name has changed")
 	}
 }
