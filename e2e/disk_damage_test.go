@@ -13,27 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBitRot: a bit of a warm blob turns over. `layoutfs verify` finds it, and with --repair the copy is dropped
-// and fetched anew.
-func TestBitRot(t *testing.T) {
-	config := anyServer(t).config(t)
-	h := newHost(t, config)
-	c := newSynthetic(t, randomBytes(rand.New(rand.NewPCG(1, 1)), 100_000))
-	must(t, c.exportTo(t.Context(), h.path("app"), "latest"))
-	layer := describe("", c.layers[0]).Digest
-	damage(t, filepath.Join(h.cache, "blobs", "sha256", layer.Encoded()), func(b []byte) []byte { b[50_000] ^= 1; return b })
-	if out, err := h.try("verify", "--layout", h.mnt); err == nil || !strings.Contains(out, layer.String()) {
-		t.Errorf("verify does not find it: %v\n%s", err, out)
-	}
-	if out, err := h.try("verify", "--repair", "--layout", h.mnt); err != nil {
-		t.Errorf("verify --repair: %v\n%s", err, out)
-	}
-	if _, err := importFrom(h.path("app"), "latest"); err != nil {
-		t.Error(err)
-	}
-	h.do("verify", "--layout", h.mnt)
-}
-
 // damage changes a file, whatever its permissions, and leaves its times.
 func damage(t testing.TB, path string, f func([]byte) []byte) {
 	t.Helper()
