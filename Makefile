@@ -63,6 +63,15 @@ lint: linters ## check the code's style, and what may import what
 	cd e2e && go mod tidy -diff
 	cd bench && go mod tidy -diff
 
+# The database is a module as well, and pinned beside the tool, so that the answer is the same everywhere. To renew both:
+# cd tools/govulncheck && go get golang.org/x/vuln@latest golang.org/x/vulndb@latest (no go mod tidy: nothing imports
+# the database). Not part of lint, since what is found in the standard library is mended by another Go and not here.
+VULNDB = $$(cd tools/govulncheck && go mod download golang.org/x/vulndb && go list -m -f '{{.Dir}}' golang.org/x/vulndb)/data/osv
+
+.PHONY: vuln
+vuln: govulncheck ## look for known vulnerabilities in what the product calls
+	$(TOOLS)/govulncheck -db "file://$(VULNDB)" ./...
+
 .PHONY: check
 check: lint test ## what CI runs
 
@@ -141,7 +150,7 @@ $(TOOLS)/.$(1): tools/$(1)/go.mod tools/$(1)/go.sum
 	touch $$@
 endef
 MODULES := buildkit buildx containerd docker minio oci
-$(foreach m,$(MODULES) seaweedfs linters rclone benchstat,$(eval $(call module,$(m))))
+$(foreach m,$(MODULES) seaweedfs linters rclone benchstat govulncheck,$(eval $(call module,$(m))))
 
 .PHONY: tools
 tools: $(MODULES) ## build what `make e2e` runs: BuildKit, Docker, buildx, MinIO, crane, oras, regctl
