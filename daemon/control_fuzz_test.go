@@ -25,6 +25,9 @@ func FuzzRequests(f *testing.F) {
 		if path != umountPath && path != flushPath && path != statusPath {
 			return
 		}
+		if len(body) > 12_000 {
+			return // a server that answers without reading so much closes while the client still writes
+		}
 		r := serve(t, newFakeEngine(0), nil)
 		code, answer := post(t, r, path, body)
 		var in any = &FlushRequest{}
