@@ -144,8 +144,7 @@ func (r request) do() outcome {
 	return r.scratch()
 }
 
-// export tries three times: that a blob is gone may be found by it, and the next one writes it again. Of several that
-// are gone each try may find one.
+// export tries three times: that a blob is gone may be found by it, and the next one writes it again.
 func (r request) export(dir string, pool [][]byte) outcome {
 	cache, err := modelCache(pool, r.Op.B)
 	if err != nil {
