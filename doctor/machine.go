@@ -86,4 +86,6 @@ func (nothing) Publish(context.Context, string, []byte, []byte) error { return f
 
 func (nothing) Children(context.Context, string) ([]string, error) { return nil, nil }
 
+func (nothing) Exists(context.Context, string) (bool, error) { return false, nil }
+
 func (nothing) Delete(context.Context, string) error { return fs.ErrPermission }

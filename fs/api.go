@@ -40,6 +40,8 @@ type Names interface {
 	Publish(ctx context.Context, scope string, before, after []byte) error
 	// Children lists the directories below a scope: the next path components of the names beneath it.
 	Children(ctx context.Context, scope string) ([]string, error)
+	// Exists says whether there are names in a scope: one that is called so, or some beneath it.
+	Exists(ctx context.Context, scope string) (bool, error)
 	// Delete deletes a name (its index.json was removed); fs.ErrPermission unless deleting is allowed.
 	Delete(ctx context.Context, scope string) error
 }

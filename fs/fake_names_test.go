@@ -29,6 +29,7 @@ type fakeNames struct {
 	fail      error // of Publish
 	failRead  error // of Index and Children
 	onPublish func()
+	asked     int // calls of Children
 }
 
 func newFakeNames() *fakeNames { return &fakeNames{index: map[string]string{}} }
@@ -128,9 +129,14 @@ func (n *fakeNames) Publish(ctx context.Context, scope string, before, after []b
 func (n *fakeNames) Children(_ context.Context, scope string) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.asked++
 	if n.failRead != nil {
 		return nil, n.failRead
 	}
+	return n.children(scope), nil
+}
+
+func (n *fakeNames) children(scope string) []string {
 	seen := map[string]bool{}
 	for name := range n.index {
 		rest, ok := strings.CutPrefix(path.Join("/", name), path.Join("/", scope))
@@ -138,7 +144,17 @@ func (n *fakeNames) Children(_ context.Context, scope string) ([]string, error) 
 			seen[first] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(seen)), nil
+	return slices.Sorted(maps.Keys(seen))
+}
+
+func (n *fakeNames) Exists(_ context.Context, scope string) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.failRead != nil {
+		return false, n.failRead
+	}
+	above, name := path.Split(scope)
+	return slices.Contains(n.children(strings.TrimSuffix(above, "/")), name), nil
 }
 
 func (n *fakeNames) Delete(_ context.Context, scope string) error {

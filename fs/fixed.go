@@ -5,7 +5,6 @@ import (
 	"errors"
 	iofs "io/fs"
 	"os"
-	"path"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -30,8 +29,7 @@ func (d *layoutDir) isKept(ctx context.Context) (bool, error) {
 	if d.scope == "" {
 		return true, nil
 	}
-	above, name := path.Split(d.scope)
-	return d.t.isName(ctx, path.Clean("/" + above)[1:], name)
+	return d.t.names.Exists(ctx, d.scope)
 }
 
 // begin notes that a client makes the directory.

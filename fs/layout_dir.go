@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -81,7 +80,7 @@ func (d *layoutDir) lookupName(ctx context.Context, name string, out *fuse.Entry
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
-	known, err := d.t.isName(ctx, d.scope, name)
+	known, err := d.t.names.Exists(ctx, path.Join(d.scope, name))
 	if err != nil {
 		return nil, d.t.fail(ctx, "lookup", d, err)
 	}
@@ -98,12 +97,6 @@ func (d *layoutDir) layout(ctx context.Context, name string, out *fuse.EntryOut)
 	return child(ctx, d, name, syscall.S_IFDIR, always, func() *layoutDir {
 		return newLayoutDir(d.t, path.Join(d.scope, name))
 	})
-}
-
-// isName says whether names have that component beneath a scope.
-func (t *tree) isName(ctx context.Context, scope, name string) (bool, error) {
-	names, err := t.names.Children(ctx, scope)
-	return slices.Contains(names, name), err
 }
 
 // Readdir lists what a layout has, scratch, and the directories of names.
@@ -185,7 +178,7 @@ func (d *layoutDir) keeps(ctx context.Context, name string) (bool, error) {
 	if name == blobsName {
 		return d.isKept(ctx)
 	}
-	return d.t.isName(ctx, d.scope, name)
+	return d.t.names.Exists(ctx, path.Join(d.scope, name))
 }
 
 // removeFolder removes the empty local folder of a layout or of its blobs.

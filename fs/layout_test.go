@@ -61,6 +61,20 @@ func TestDirectoryOfANameIsItsLayout(t *testing.T) {
 	r.wantLayout(t, "deep/er/still")
 }
 
+// TestDirectoryOfANameAsksForNoOthers: there may be ten thousand.
+func TestDirectoryOfANameAsksForNoOthers(t *testing.T) {
+	r := testMount(t)
+	r.names.set("team/app", indexOf("latest"))
+	wantContent(t, r.path("team", "app", "index.json"), []byte(indexOf("latest")))
+	_, err := os.Stat(r.path("missing"))
+	wantErrno(t, "stat of what is no name", err, syscall.ENOENT)
+	r.names.mu.Lock()
+	defer r.names.mu.Unlock()
+	if r.names.asked > 0 {
+		t.Errorf("all names were asked for %d times", r.names.asked)
+	}
+}
+
 func TestNamesAppearAndDisappear(t *testing.T) {
 	r := testMount(t, freshNames)
 	_, err := os.Stat(r.path("app"))

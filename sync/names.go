@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"fmt"
+	"path"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -47,6 +48,18 @@ func (e *Engine) Children(ctx context.Context, scope string) ([]string, error) {
 		return nil, err
 	}
 	return children(scope, e.catalog.within(scope)), nil
+}
+
+// Exists says whether there are names in a scope: one that is called so, or some beneath it. A bucket may have
+// many others, which are not read for it.
+func (e *Engine) Exists(ctx context.Context, scope string) (bool, error) {
+	if !validComponent(path.Base(scope)) {
+		return false, nil
+	}
+	if err := e.refreshOrKnown(ctx, scope); err != nil {
+		return false, err
+	}
+	return len(e.catalog.within(scope)) > 0, nil
 }
 
 // Closure returns every blob that a name needs, manifest first. It is read once, when it is first

@@ -31,6 +31,26 @@ func TestNamesAreDirectories(t *testing.T) {
 	}
 }
 
+// TestOneNameOfManyIsReadAlone: a build that uses one name of ten thousand does not wait for the others.
+func TestOneNameOfManyIsReadAlone(t *testing.T) {
+	b := newMemBucket()
+	one := newHost(t, b, nil)
+	for _, name := range []string{"app", "app/v1", "apple", "other"} {
+		must(t, one.export("", name, newCache(t, random(100, uint64(len(name))))))
+	}
+	h := newHost(t, b, nil)
+	read := b.count("getname")
+	for scope, want := range map[string]bool{"app": true, "app/v1": true, "ap": false, "app/v": false, "ingest": false} {
+		if got, err := h.Exists(t.Context(), scope); got != want || err != nil {
+			t.Errorf("names in %q: %v, %v, want %v", scope, got, err, want)
+		}
+	}
+	h.shownTags("app")
+	if n := b.count("getname") - read; n != 2 {
+		t.Errorf("%d names were read, and 2 were used", n)
+	}
+}
+
 func TestIndexIsMergedNotOverwritten(t *testing.T) {
 	b := newMemBucket()
 	one, two := newHost(t, b, nil), newHost(t, b, nil)

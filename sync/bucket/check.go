@@ -32,10 +32,11 @@ func (c *Client) Check(ctx context.Context) error {
 	return &advisedError{text: fmt.Sprintf("bucket %q at %s: %s", c.config.Bucket, c.endpoint(), c.advice(limited, err)), err: failed}
 }
 
-// checkList asks for one key. A listing has an error text in its body where a HEAD has none.
+// checkList asks for one key. A listing has an error text in its body where a HEAD has none. Names are listed, since
+// some servers go through all keys with a prefix for that, and blobs may be a million.
 func (c *Client) checkList(ctx context.Context) error {
 	out, err := c.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
-		Bucket: &c.config.Bucket, Prefix: &c.config.Prefix, MaxKeys: aws.Int32(1),
+		Bucket: &c.config.Bucket, Prefix: aws.String(c.nameKey("")), MaxKeys: aws.Int32(1),
 	})
 	if err != nil {
 		return err

@@ -125,6 +125,25 @@ func TestCheckAnswers(t *testing.T) {
 }
 
 // at is a bucket at a server that is none.
+// TestCheckListsNames: to find one key among all, some servers go through a million blobs.
+func TestCheckListsNames(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query().Get("prefix")
+		_, _ = w.Write([]byte("<ListBucketResult><Name>b</Name></ListBucketResult>"))
+	}))
+	defer server.Close()
+	c := at(server.URL)
+	c.Prefix = "team/"
+	if err := buckettest.OpenWith(t, c, bucket.Options{}).Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if prefix := <-asked; prefix != "team/manifests/" {
+		t.Errorf("the check lists %q", prefix)
+	}
+}
+
 func at(endpoint string) bucket.Config {
 	c := base()
 	c.EndpointURL, c.UsePathStyle = endpoint, true
