@@ -2,12 +2,13 @@ package fs
 
 import "golang.org/x/sys/unix"
 
-// origin tells local files apart. When one was made belongs to it: the number of one that is gone is given to
-// another.
+// origin tells local files apart. The number of one that is gone is given to another, so when it was made belongs
+// to it, and where the file system has handles (ext4, xfs and btrfs have) its handle, which is never given twice.
 type origin struct {
 	major, minor uint32
 	inode        uint64
 	made         unix.StatxTimestamp
+	handle       string
 }
 
 // originOf is the local file of a complete blob; of an incomplete one it is empty.
@@ -20,7 +21,11 @@ func originOf(b Blob) origin {
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
 		return origin{}
 	}
-	return origin{major: st.Dev_major, minor: st.Dev_minor, inode: st.Ino, made: st.Btime}
+	o := origin{major: st.Dev_major, minor: st.Dev_minor, inode: st.Ino, made: st.Btime}
+	if h, _, err := unix.NameToHandleAt(fd, "", unix.AT_EMPTY_PATH); err == nil {
+		o.handle = string(h.Bytes())
+	}
+	return o
 }
 
 // anew is what a Blob may say, too: that a local copy which was opened before was wrong.

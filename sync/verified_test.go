@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"fmt"
@@ -21,8 +22,11 @@ func (h *host) rot(folder string, d digest.Digest) {
 	must(h.t, os.Chmod(path, 0o600))
 	b, err := os.ReadFile(path)
 	must(h.t, err)
-	b[len(b)/2] ^= 1
-	must(h.t, os.WriteFile(path, b, 0o600))
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // in place: one that is cut is no copy at all
+	must(h.t, err)
+	at := len(b) / 2
+	_, err = f.WriteAt([]byte{b[at] ^ 1}, int64(at))
+	must(h.t, errors.Join(err, f.Close()))
 }
 
 // rotOpen turns a bit over in a blob that was just fetched, wherever it is by now.
@@ -99,10 +103,14 @@ func TestRottenCopyWithoutTheBucket(t *testing.T) {
 // TestRottenCopyIsNotUploaded: it stays, and is neither read nor sent.
 func TestRottenCopyIsNotUploaded(t *testing.T) {
 	b := newMemBucket()
-	b.failing(down)
+	refused := errors.New("refused")
+	b.failing(func(context.Context, string, string) error { return refused })
 	h := newHost(t, b, func(o *Options) { o.VerifyReads, o.WriteBack = true, true })
 	content := random(10_000, 1)
 	d := h.mustWrite(content)
+	if err := h.Flush(t.Context()); !errors.Is(err, refused) { // so that no attempt is under way any more
+		t.Errorf("upload that is refused: %v", err)
+	}
 	h.rot("staged", d)
 	b.failing(nil)
 	if err := h.Flush(t.Context()); !errors.Is(err, disk.ErrMismatch) {
