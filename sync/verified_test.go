@@ -1,8 +1,8 @@
 package sync
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
