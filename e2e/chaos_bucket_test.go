@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +30,20 @@ func footprintOf(t testing.TB, h *host) footprint {
 	must(t, err)
 	return footprint{int64(h.status().Goroutines), int64(len(fds)), procStatus(t, h.pid, "VmRSS") << 10}
 }
+
+// descriptorsOf counts what a daemon has open, by kind: the numbers in their names are left out.
+func descriptorsOf(h *host) map[string]int {
+	kinds := map[string]int{}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", h.pid))
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil {
+			kinds[digits.ReplaceAllString(to, "N")]++
+		}
+	}
+	return kinds
+}
+
+var digits = regexp.MustCompile(`[0-9a-f]{4,}|[0-9]+`)
 
 // TestChaosBucket has clients export and import through a network on which one request in eight meets a fault:
 // errors, resets, stalls, replies that are lost after the write, bodies that are cut, changed or longer, stale
@@ -66,11 +82,16 @@ func TestChaosBucket(t *testing.T) {
 		t.Error(err)
 	}
 	var after footprint
-	eventually(t, "nothing has leaked", func() bool {
+	defer func() {
+		t.Logf("%d operations, %d of them failed; faults: %v; before: %s; after: %s", done, failed, proxy.done, before, after)
+		if t.Failed() {
+			t.Logf("its descriptors: %v", descriptorsOf(h))
+		}
+	}()
+	within(t, 90*time.Second, "nothing has leaked", func() bool { // an idle connection is kept for a minute
 		after = footprintOf(t, h)
 		return !after.grownFrom(before)
 	})
-	t.Logf("%d operations, %d of them failed; faults: %v; before: %s; after: %s", done, failed, proxy.done, before, after)
 	if done == 0 || len(proxy.done) < 6 {
 		t.Errorf("%d operations, faults %v: the test tests nothing", done, proxy.done)
 	}

@@ -105,9 +105,15 @@ func cutAtRace(log string) (before, race string, found bool) {
 // eventually waits for what no event tells of.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+	within(t, 30*time.Second, what, done)
+}
+
+// within is eventually with a time of its own.
+func within(t testing.TB, d time.Duration, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(d); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s still not: %s", what)
+			t.Fatalf("after %s still not: %s", d, what)
 		}
 	}
 }
