@@ -70,12 +70,8 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 func (s *Store) verify(ctx context.Context, f *os.File, size int64, d digest.Digest) error {
 	synced := make(chan error, 1)
 	go func() { synced <- f.Sync() }()
-	sum := d.Algorithm().Hash()
-	if err := s.hash(ctx, sum, f); err != nil {
+	if err := s.compare(ctx, f, size, d); err != nil {
 		return err
-	}
-	if found := digest.NewDigest(d.Algorithm(), sum); found != d {
-		return s.mismatch(d, found, size)
 	}
 	select {
 	case err := <-synced:
@@ -83,6 +79,18 @@ func (s *Store) verify(ctx context.Context, f *os.File, size int64, d digest.Dig
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// compare hashes the size bytes of r; other bytes than those of d are an ErrMismatch.
+func (s *Store) compare(ctx context.Context, r io.Reader, size int64, d digest.Digest) error {
+	sum := d.Algorithm().Hash()
+	if err := s.hash(ctx, sum, r); err != nil {
+		return err
+	}
+	if found := digest.NewDigest(d.Algorithm(), sum); found != d {
+		return s.mismatch(d, found, size)
+	}
+	return nil
 }
 
 // hash feeds r to sum.

@@ -76,17 +76,23 @@ func (e *entry) info() Info {
 // Open opens the complete local copy (warm or staged) for reading and marks it used; an error
 // wrapping fs.ErrNotExist when there is none. The file stays readable if the blob is evicted.
 func (s *Store) Open(d digest.Digest) (*os.File, error) {
+	_, f, err := s.openNoted(d)
+	if err != nil {
+		return nil, fmt.Errorf("open local copy of blob %s: %w", d, err)
+	}
+	return f, nil
+}
+
+// openNoted opens the file of an entry, and notes its use.
+func (s *Store) openNoted(d digest.Digest) (*entry, *os.File, error) {
 	s.mu.Lock()
 	f, note, err := s.open(d)
 	e := s.table.get(d)
 	s.mu.Unlock()
-	if err != nil {
-		return nil, fmt.Errorf("open local copy of blob %s: %w", d, err)
-	}
-	if note {
+	if err == nil && note {
 		s.note(e, f.Name())
 	}
-	return f, nil
+	return e, f, err
 }
 
 // open opens with mu held, so that no rename comes between the state and the file.

@@ -17,13 +17,7 @@ var ErrDropped = errors.New("the local copy was dropped")
 // opens it meanwhile waits for that. A warm one that is wrong or cannot be read is dropped (ErrDropped); a staged
 // one stays, since it may be the only one. What has wrong bytes is an ErrMismatch.
 func (s *Store) OpenVerified(ctx context.Context, d digest.Digest) (*os.File, error) {
-	s.mu.Lock()
-	f, note, err := s.open(d)
-	e := s.table.get(d)
-	s.mu.Unlock()
-	if err == nil && note {
-		s.note(e, f.Name())
-	}
+	e, f, err := s.openNoted(d)
 	if err == nil {
 		if err = s.examine(ctx, e, f); err != nil {
 			err = errors.Join(err, f.Close())
@@ -72,14 +66,7 @@ func (s *Store) rehash(ctx context.Context, d digest.Digest, r *io.SectionReader
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	sum := d.Algorithm().Hash()
-	if err := s.hash(ctx, sum, r); err != nil {
-		return err
-	}
-	if found := digest.NewDigest(d.Algorithm(), sum); found != d {
-		return s.mismatch(d, found, r.Size())
-	}
-	return nil
+	return s.compare(ctx, r, r.Size(), d)
 }
 
 // spoilt drops a warm copy for what is wrong with it.
