@@ -82,6 +82,16 @@ var modelCases = []struct {
 		{Who: 2, What: "export", A: 0, B: 0b011},
 		{Who: 0, What: "import", A: 0},
 	}},
+	// An export that is told that a layer is gone is done again at once, and writes it.
+	{[]string{"--write", "back"}, []op{
+		{Who: 0, What: "export", A: 0, B: 0b011},
+		{Who: outsider, What: "lose layer", A: 0},
+		{Who: 0, What: "unlink", A: 0},
+		{Who: 1, What: "import", A: 0},
+		{Who: 0, What: "read", A: 0},
+		{Who: 0, What: "export", A: 0, B: 0b011},
+		{Who: 0, What: "import", A: 0},
+	}},
 }
 
 // TestSequencesOfOperations does those of modelCases.

@@ -56,8 +56,8 @@ func (s state) export(o op, end outcome, others []op) bool {
 		l.there = max(l.there, maybe)
 		l.hidden = min(l.hidden, maybe)
 	})
-	damaged := !s.every(o.B, func(l layerState) bool { return !l.spoiled && !l.lost })
-	return end.How == failed && (damaged || anyIs(others, disturbs(o)))
+	spoiled := !s.every(o.B, func(l layerState) bool { return !l.spoiled })
+	return end.How == failed && (spoiled || anyIs(others, disturbs(o)))
 }
 
 // mayImport says whether an import may end so. On another host nothing is known from before: there all that is

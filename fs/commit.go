@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"errors"
+	iofs "io/fs"
 	"os"
 	"syscall"
 
@@ -104,7 +106,11 @@ func (n *file) handOver(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	return n.t.blobs.Commit(ctx, path, d)
+	err = n.t.blobs.Commit(ctx, path, d)
+	if errors.Is(err, iofs.ErrNotExist) {
+		n.t.outliveNames()
+	}
+	return err
 }
 
 // endWriter ends a handle that wrote. Without writers left, what lies at the name of a blob and is

@@ -3,8 +3,10 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -32,6 +34,36 @@ func TestCreateAndCloseCommits(t *testing.T) {
 	}
 	if left := r.scratch(t); len(left) > 0 {
 		t.Errorf("scratch is left on local disk: %v", left)
+	}
+}
+
+// A client that is told so exports again, and first asks which blobs are there. The kernel keeps names for a moment.
+func TestBlobThatWasToldToBeGoneIsNotFound(t *testing.T) {
+	r := testMount(t)
+	gone := fmt.Errorf("it is gone: %w", os.ErrNotExist)
+	for what, export := range map[string]func(lose func()) error{
+		"a manifest": func(lose func()) error {
+			r.blobs.whenCommitting(func(string, digest.Digest) error { lose(); return gone })
+			return os.WriteFile(r.blob(digest.FromString("manifest")), []byte("manifest"), 0o644)
+		},
+		"an index.json": func(lose func()) error {
+			r.names.failWith(gone)
+			r.names.whenPublishing(lose)
+			_, err := buildKitPut(r.path("index.json"), indexOf("a"))
+			return err
+		},
+	} {
+		d := r.blobs.add(t, []byte(what))
+		err := export(sync.OnceFunc(func() {
+			_, err := os.Lstat(r.blob(d)) // the kernel knows it now
+			must(t, errors.Join(err, r.blobs.Forget(t.Context(), d)))
+		}))
+		if err == nil {
+			t.Errorf("%s that names a blob which is gone is taken", what)
+		}
+		if _, err := os.Lstat(r.blob(d)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after %s that failed for it, the lost blob is found: %v", what, err)
+		}
 	}
 }
 

@@ -89,6 +89,7 @@ func (x *listing) replace(ctx context.Context, after []byte) error {
 func (x *listing) publish(ctx context.Context, before, after []byte) error {
 	err := x.t.names.Publish(context.WithoutCancel(ctx), x.scope, before, after)
 	if errors.Is(err, iofs.ErrNotExist) {
+		x.t.outliveNames()
 		return fmt.Errorf("%w: %s", syscall.EIO, err.Error()) // a blob is not there; index.json is
 	}
 	if err != nil {

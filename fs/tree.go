@@ -71,6 +71,18 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 	return t, nil
 }
 
+// outliveNames waits until the kernel has forgotten all names of blobs that it knows by now. A client that is told that
+// a blob is gone may export again at once, and must not find it by its name: it would not write it.
+func (t *tree) outliveNames() {
+	const ticks = 20 * time.Millisecond // the kernel counts such times in its ticks, of up to 10 ms
+	forgotten := time.NewTimer(nameTTL + ticks)
+	defer forgotten.Stop()
+	select {
+	case <-forgotten.C:
+	case <-t.ctx.Done():
+	}
+}
+
 // admit asks for room if a file of scratch is to reach the offset end.
 func (t *tree) admit(f *os.File, end int64) syscall.Errno {
 	if t.admits == nil {
