@@ -49,14 +49,42 @@ func (e *Engine) ensureYoung(ctx context.Context, closure []ocispec.Descriptor) 
 	return each(ctx, old, e.touch)
 }
 
-// each calls f for every blob of a closure, some at once.
+// each calls f for every blob of a closure, some at once. A blob that is not there does not end it, so that one export
+// finds all that the next is to write again.
 func each(ctx context.Context, closure []ocispec.Descriptor, f func(context.Context, ocispec.Descriptor) error) error {
+	var mu sync.Mutex // guards absent
+	absent := map[digest.Digest]error{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asking)
 	for _, d := range closure {
-		g.Go(func() error { return f(ctx, d) })
+		g.Go(func() error {
+			err := f(ctx, d)
+			if !errors.Is(err, iofs.ErrNotExist) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			absent[d.Digest] = err
+			return nil
+		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, d := range closure {
+		if err, ok := absent[d.Digest]; ok {
+			return alsoOthers(err, len(absent)-1)
+		}
+	}
+	return nil
+}
+
+// alsoOthers adds to the error of one blob how many more are like it.
+func alsoOthers(err error, n int) error {
+	if n == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (%d more as well)", err, n)
 }
 
 // ensureBlob returns when a blob is in the bucket, and for how long it has been.

@@ -126,19 +126,30 @@ func TestNameOfBlobsThatDoNotCome(t *testing.T) {
 	}
 }
 
-// TestManifestOfALostBlobIsRefused holds that a builder learns of a blob that was there and is gone where it
+// TestManifestOfLostBlobsIsRefused holds that a builder learns of a blob that was there and is gone where it
 // can pass over that: at the manifest.
-func TestManifestOfALostBlobIsRefused(t *testing.T) {
+func TestManifestOfLostBlobsIsRefused(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
-	c := newCache(t, random(100, 1))
-	lost := h.mustWrite(c.layers[0])
+	c := newCache(t, random(100, 1), random(100, 2), random(100, 3))
+	var lost []digest.Digest
+	for _, l := range c.layers {
+		lost = append(lost, h.mustWrite(l))
+	}
 	must(t, h.Flush(t.Context()))
-	must(t, h.o.Disk.Remove(lost))
-	b.remove(lost)
+	for _, d := range lost {
+		must(t, h.o.Disk.Remove(d))
+		b.remove(d)
+	}
 	h.age()
 	h.mustWrite(c.config)
-	if _, err := h.write(c.manifest); !errors.Is(err, iofs.ErrNotExist) {
+	_, err := h.write(c.manifest)
+	if !errors.Is(err, iofs.ErrNotExist) || !strings.Contains(err.Error(), lost[0].String()) || !strings.Contains(err.Error(), "(2 more as well)") {
 		t.Errorf("commit of the manifest: %v", err)
+	}
+	for _, d := range lost {
+		if _, err := h.Stat(t.Context(), d); !errors.Is(err, iofs.ErrNotExist) {
+			t.Errorf("%s is shown, so the next export does not write it: %v", d, err)
+		}
 	}
 }
