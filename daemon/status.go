@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"time"
 
 	"github.com/layoutfs/layoutfs/sync"
@@ -17,6 +18,7 @@ type Status struct {
 	Started    time.Time `json:"started"`
 	Uptime     float64   `json:"uptime_seconds"`
 	Goroutines int       `json:"goroutines"`
+	Heap       int64     `json:"heap"` // what the last garbage collection left
 
 	Bucket      BucketStatus      `json:"bucket"`
 	Cache       CacheStatus       `json:"cache"`
@@ -72,6 +74,7 @@ func (d *Daemon) Status() Status {
 		Started:    d.started,
 		Uptime:     time.Since(d.started).Seconds(),
 		Goroutines: runtime.NumGoroutine(),
+		Heap:       liveHeap(),
 		Bucket:     d.config.bucketStatus(),
 		Cache:      d.cache,
 		Mode:       d.config.modeStatus(),
@@ -83,6 +86,15 @@ func (d *Daemon) Status() Status {
 	s.Passthrough.On, s.Passthrough.Reason = d.mount.Passthrough()
 	s.Cache.Problem = d.diskProblem()
 	return s
+}
+
+func liveHeap() int64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return 0 // a Go that does not know it
+	}
+	return int64(s[0].Value.Uint64())
 }
 
 func (c Config) bucketStatus() BucketStatus {

@@ -63,6 +63,7 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 		return nil, syscall.ENOENT
 	}
 	n := d.blob(ctx, dg, size)
+	d.t.remembered.add(n)
 	out.SetAttrTimeout(blobTTL)
 	out.SetEntryTimeout(nameTTL)
 	n.fillBlob(&out.Attr)

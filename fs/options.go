@@ -42,6 +42,7 @@ type Options struct {
 	Log *slog.Logger
 
 	lockWait time.Duration // see lockWait; zero stands for that, less in tests
+	remember int           // see maxRemembered; the same
 
 	// Source is the first column of mount and df. Empty stands for "layoutfs".
 	Source string
@@ -57,6 +58,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.lockWait <= 0 {
 		o.lockWait = lockWait
+	}
+	if o.remember <= 0 {
+		o.remember = maxRemembered
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
