@@ -205,6 +205,7 @@ func (e *Engine) note(name string, ent entry, h health) {
 func (e *Engine) missing(ctx context.Context, closure []ocispec.Descriptor) (gone map[digest.Digest]bool, lost bool, err error) {
 	var mu sync.Mutex // guards gone and lost
 	gone = map[digest.Digest]bool{}
+	e.presence.expect(ctx, e.unknown(closure))
 	err = each(ctx, closure, func(ctx context.Context, d ocispec.Descriptor) error {
 		have, isLost, err := e.have(ctx, d)
 		if !have && err == nil {
@@ -218,25 +219,46 @@ func (e *Engine) missing(ctx context.Context, closure []ocispec.Descriptor) (gon
 	return gone, lost, err
 }
 
-func (e *Engine) have(ctx context.Context, d ocispec.Descriptor) (have, lost bool, err error) {
-	if local := e.disk.Stat(d.Digest); local.State == disk.Warm || local.State == disk.Staged {
-		return true, false, nil
+// unknown counts the blobs that the bucket has to be asked for.
+func (e *Engine) unknown(closure []ocispec.Descriptor) (n int) {
+	for _, d := range closure {
+		if e.guard.up() && !e.isKnown(d) {
+			n++
+		}
 	}
-	if _, ok := e.synthetic(d.Digest); ok {
+	return n
+}
+
+func (e *Engine) have(ctx context.Context, d ocispec.Descriptor) (have, lost bool, err error) {
+	if e.isKnown(d) {
 		return true, false, nil
 	}
 	if !e.guard.up() {
 		return false, false, nil
 	}
-	if rec, ok, err := e.index.Blob(d.Digest); err == nil && ok && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe {
-		return true, false, nil
+	if ok, err := e.presence.seen(d.Digest, d.Size); ok || err != nil {
+		return ok, false, err
 	}
-	a, err := e.presence.ask(ctx, d.Digest, believe)
-	if err != nil {
-		return false, false, err
+	a, ok := e.presence.recall(d.Digest, believe)
+	if !ok { // nothing is taken for lost because a listing lacks it
+		if a, err = e.presence.head(ctx, d.Digest); err != nil {
+			return false, false, err
+		}
 	}
 	have = a.found && a.size == d.Size
 	return have, !have, nil
+}
+
+// isKnown says whether a blob is here, or was in the bucket a moment ago.
+func (e *Engine) isKnown(d ocispec.Descriptor) bool {
+	if local := e.disk.Stat(d.Digest); local.State == disk.Warm || local.State == disk.Staged {
+		return true
+	}
+	if _, ok := e.synthetic(d.Digest); ok {
+		return true
+	}
+	rec, ok, err := e.index.Blob(d.Digest)
+	return err == nil && ok && e.guard.up() && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe
 }
 
 // anyOf names one of them, always the same.

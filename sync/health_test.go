@@ -23,6 +23,7 @@ func (h *host) age() {
 		a.at = a.at.Add(-time.Hour)
 		h.presence.answers[d] = a
 	}
+	h.presence.last, h.presence.counted = nil, time.Time{}
 	h.presence.mu.Unlock()
 	h.catalog.mu.Lock()
 	for name, known := range h.catalog.health {

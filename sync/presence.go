@@ -36,10 +36,11 @@ type presence struct {
 
 	mu           sync.Mutex // guards following; a leaf
 	answers      map[digest.Digest]answer
-	survey       *survey // nil: none
-	surveying    bool
+	last         *survey       // nil: none
+	surveying    chan struct{} // closed when the survey under way is over; nil: none is
 	lastMiss     time.Time
-	large        time.Time // when the bucket was found to be too large for a survey
+	atLeast      int       // so many blobs the bucket had
+	counted      time.Time // when that was found
 	reconsidered time.Time // when all doubts ended
 }
 
@@ -88,7 +89,7 @@ func (p *presence) ask(ctx context.Context, d digest.Digest, maxAge time.Duratio
 // learn asks, unless a survey has not seen the blob.
 func (p *presence) learn(ctx context.Context, d digest.Digest) (a answer, err error) {
 	p.mu.Lock()
-	lacks := p.survey.lacks(d)
+	lacks := p.last.lacks(d)
 	p.mu.Unlock()
 	if lacks {
 		a, err = answer{at: time.Now()}, p.missing(d)
@@ -96,7 +97,7 @@ func (p *presence) learn(ctx context.Context, d digest.Digest) (a answer, err er
 		a, err = p.head(ctx, d)
 	}
 	if err == nil && !a.found && p.missed() {
-		p.run(p.look)
+		p.survey(surveyed)
 	}
 	return a, err
 }
@@ -116,8 +117,13 @@ func (p *presence) head(ctx context.Context, d digest.Digest) (answer, error) {
 func (p *presence) found(d digest.Digest, size int64, modified time.Time) (answer, error) {
 	a := answer{at: time.Now(), found: true, size: size, modified: modified}
 	p.remember(d, a)
-	return a, p.index.UpdateBlob(d, func(b *index.Blob) {
-		b.Size, b.Seen = size, a.at
+	return a, p.note(d, size, a.at)
+}
+
+// note has the index know that a blob was in the bucket.
+func (p *presence) note(d digest.Digest, size int64, at time.Time) error {
+	return p.index.UpdateBlob(d, func(b *index.Blob) {
+		b.Size, b.Seen = size, at
 		b.Where |= index.Bucket
 	})
 }
@@ -147,7 +153,7 @@ func (p *presence) remember(d digest.Digest, a answer) {
 func (p *presence) reconsider() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.survey, p.reconsidered = nil, time.Now()
+	p.last, p.reconsidered = nil, time.Now()
 	for d, a := range p.answers {
 		if !a.found {
 			delete(p.answers, d)

@@ -54,12 +54,12 @@ func TestSurveysGrowOld(t *testing.T) {
 		wantFound(t, p, digest.FromString(fmt.Sprint("new ", i)), false)
 	}
 	late := b.put([]byte("another host wrote it"))
-	p.survey.began = p.survey.began.Add(-resurvey)
+	p.last.began = p.last.began.Add(-resurvey)
 	wantFound(t, p, digest.FromString("one more"), false)
 	if n := b.count("list"); n != 2 {
 		t.Errorf("%d listings: the second one is to come before the first is too old", n)
 	}
-	p.survey.began = p.survey.began.Add(-doubt)
+	p.last.began = p.last.began.Add(-doubt)
 	stats := b.count("stat")
 	wantFound(t, p, late, true)
 	if b.count("stat") != stats+1 {
@@ -90,7 +90,68 @@ func TestNoSurvey(t *testing.T) {
 	if stats, lists := b.count("stat"), b.count("list"); stats != 13 || lists != 1 {
 		t.Errorf("%d HEADs and %d listings", stats, lists)
 	}
-	if time.Since(p.large) > time.Minute {
+	if time.Since(p.counted) > time.Minute {
 		t.Error("the bucket will be listed again soon")
 	}
+}
+
+// TestACacheIsLookedForWithOneListing: what it names is not asked for one by one, but for what the listing lacks.
+func TestACacheIsLookedForWithOneListing(t *testing.T) {
+	b := newMemBucket()
+	c := manyLayers(t, 20)
+	must(t, newHost(t, b, nil).export("", "v1", c))
+	b.remove(digest.FromBytes(c.layers[0]))
+	stats := b.count("stat")
+	h := newHost(t, b, nil)
+	if _, m := h.shownManifest("v1"); len(m.Layers) != 19 {
+		t.Errorf("%d layers are shown, and 19 are there", len(m.Layers))
+	}
+	for _, l := range c.layers[1:] {
+		_, err := h.Stat(t.Context(), digest.FromBytes(l))
+		must(t, err)
+	}
+	if stats, lists := b.count("stat")-stats, b.count("list"); stats != 2 || lists != 1 { // the manifest, and what is gone
+		t.Errorf("%d HEADs and %d listings", stats, lists)
+	}
+	_, err := h.presence.ask(t.Context(), digest.FromBytes(c.layers[1]), rely)
+	if must(t, err); b.count("stat") != stats+3 {
+		t.Error("what a listing says is relied on for a publication")
+	}
+}
+
+// TestALargeBucketIsNotListedForAnImport but once, and no import waits for the end of that.
+func TestALargeBucketIsNotListedForAnImport(t *testing.T) {
+	b := newMemBucket()
+	must(t, newHost(t, b, nil).export("", "v1", manyLayers(t, 20)))
+	for i := range onePage {
+		b.put([]byte(fmt.Sprint("other ", i)))
+	}
+	slow := make(chan struct{})
+	b.failing(func(_ context.Context, verb, _ string) error {
+		if verb == "list" {
+			<-slow
+		}
+		return nil
+	})
+	h := newHost(t, b, nil)
+	if _, m := h.shownManifest("v1"); len(m.Layers) != 20 {
+		t.Errorf("%d layers are shown", len(m.Layers))
+	}
+	h.presence.mu.Lock()
+	coming := h.presence.surveying
+	h.presence.mu.Unlock()
+	close(slow)
+	<-coming
+	h.presence.expect(t.Context(), worthAPage)
+	if n := b.count("list"); n != 1 {
+		t.Errorf("%d listings", n)
+	}
+}
+
+func manyLayers(t *testing.T, n int) cache {
+	var layers [][]byte
+	for i := range n {
+		layers = append(layers, random(10, uint64(i)))
+	}
+	return newCache(t, layers...)
 }
