@@ -10,6 +10,9 @@ SHELL := /bin/bash
 TOOLS   := $(CURDIR)/.tools
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# A Go that its distributor has fixed to itself fetches the one that go.mod names all the same: its library is in what we build.
+export GOTOOLCHAIN ?= auto
+
 # command=package, for what comes from Debian.
 SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static \
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
@@ -55,7 +58,7 @@ servers: system ceph tools seaweedfs ## run the contract of servers and a build 
 	cd e2e && go test -timeout 40m -run 'TestContract|TestBothDirectionsElsewhere' -v ./...
 
 .PHONY: lint
-lint: linters ## check the code's style, and what may import what
+lint: linters vuln ## check the code's style, what may import what, and for known vulnerabilities
 	$(TOOLS)/golangci-lint run ./...
 	cd e2e && $(TOOLS)/golangci-lint run ./...
 	cd bench && $(TOOLS)/golangci-lint run ./...
@@ -65,7 +68,7 @@ lint: linters ## check the code's style, and what may import what
 
 # The database is a module as well, and pinned beside the tool, so that the answer is the same everywhere. To renew both:
 # cd tools/govulncheck && go get golang.org/x/vuln@latest golang.org/x/vulndb@latest (no go mod tidy: nothing imports
-# the database). Not part of lint, since what is found in the standard library is mended by another Go and not here.
+# the database). What is found in the standard library is mended by the toolchain that go.mod names.
 VULNDB = $$(cd tools/govulncheck && go mod download golang.org/x/vulndb && go list -m -f '{{.Dir}}' golang.org/x/vulndb)/data/osv
 
 .PHONY: vuln

@@ -85,17 +85,6 @@ func run(ctx context.Context, env []string, name string, args ...string) (string
 // tail is the end of an output, where programs say why they failed.
 func tail(out []byte) []byte { return out[max(0, len(out)-4<<10):] }
 
-// timed adds the seconds that something takes, when what others left to the disk is written.
-func (b *bench) timed(k key, f func() error) error {
-	syscall.Sync()
-	began := time.Now()
-	if err := f(); err != nil {
-		return fmt.Errorf("%s %s, %s: %w", k.Row, k.Work, k.Contender, err)
-	}
-	b.samples.add(k, time.Since(began).Seconds())
-	return nil
-}
-
 // folder makes a folder under the one that the run works in.
 func (b *bench) folder(name string) (string, error) { return os.MkdirTemp(b.dir, name+"-") }
 

@@ -2,6 +2,8 @@ module github.com/layoutfs/layoutfs/e2e
 
 go 1.26.6
 
+toolchain go1.26.10
+
 replace github.com/layoutfs/layoutfs => ../
 
 require (
