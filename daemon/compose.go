@@ -198,7 +198,7 @@ func (d *Daemon) mountOn(ctx context.Context, e *sync.Engine, store *disk.Store)
 	c := d.config
 	server, err := fs.Mount(ctx, c.Mountpoint, fs.Options{
 		Blobs: blobs{e}, Names: e,
-		Scratch: store.Scratch(), Admit: store.Admit,
+		Scratch: store.Scratch(), Admit: store.Admit, Ample: store.Ample,
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther,
 		UID: c.UID, GID: c.GID, Umask: c.Umask,
 		Refresh: atLeastATick(c.Refresh),

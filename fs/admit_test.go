@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -12,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room is an Admit that has only so much.
-type room struct {
+// scarce is an Admit that has only so much.
+type scarce struct {
 	mu    sync.Mutex // guards following
 	left  int64
 	cause error
 }
 
-func (m *room) admit(n int64) error {
+func (m *scarce) admit(n int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n <= 0 {
@@ -32,7 +33,7 @@ func (m *room) admit(n int64) error {
 	return nil
 }
 
-func (m *room) want(t testing.TB, what string, left int64) {
+func (m *scarce) want(t testing.TB, what string, left int64) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -41,10 +42,10 @@ func (m *room) want(t testing.TB, what string, left int64) {
 	}
 }
 
-func withRoom(t *testing.T, n int64) (*rig, *room) {
+func withRoom(t *testing.T, n int64) (*rig, *scarce) {
 	t.Helper()
-	m := &room{left: n, cause: errors.New("the disk is full")}
-	return testMount(t, func(o *Options) { o.Admit = m.admit }), m
+	m := &scarce{left: n, cause: errors.New("the disk is full")}
+	return testMount(t, func(o *Options) { o.Admit, o.Ample = m.admit, nil }), m
 }
 
 func TestScratchIsAdmittedByWhatItGrows(t *testing.T) {
@@ -102,4 +103,37 @@ func TestRewriteOfABlobIsAdmitted(t *testing.T) {
 	m.want(t, "one rewrite", 5000)
 	wantErrno(t, "another", os.WriteFile(r.blob(d), content, 0o644), syscall.ENOSPC)
 	r.wantBlob(t, content)
+}
+
+// While the kernel writes, room is made ahead of it. Who used up what is to stay free is told by fsync and close, and
+// what is opened then is written by the daemon.
+func TestRoomBehindTheKernel(t *testing.T) {
+	needRoot(t)
+	m := &scarce{left: 1 << 40, cause: errors.New("the disk is full")}
+	asked := make(chan struct{}, 1000)
+	var ample atomic.Bool
+	ample.Store(true)
+	r := testMount(t, func(o *Options) {
+		o.Ample = ample.Load
+		o.Admit = func(n int64) error {
+			asked <- struct{}{}
+			return m.admit(n)
+		}
+	})
+	f := openFile(t, r.path("file"), os.O_CREATE|os.O_RDWR)
+	idle := openFile(t, r.path("idle"), os.O_CREATE|os.O_RDWR)
+	<-asked // by nobody's write
+	_, err := f.Write(randomly(10_000))
+	must(t, err)
+	must(t, f.Sync())
+	m.mu.Lock()
+	m.left = 0
+	m.mu.Unlock()
+	ample.Store(false)
+	wantErrno(t, "fsync", f.Sync(), syscall.ENOSPC)
+	wantErrno(t, "close", f.Close(), syscall.ENOSPC)
+	must(t, idle.Close()) // which took nothing
+	r.wantKernel(t, "closed", 0)
+	wantErrno(t, "write", os.WriteFile(r.path("other"), []byte("x"), 0o644), syscall.ENOSPC)
+	must(t, os.Truncate(r.path("file"), 0))
 }

@@ -147,16 +147,18 @@ func (n *file) backed(blob Blob) bool {
 	if n.modes.backed > 0 {
 		return true
 	}
-	if n.modes.others > 0 || n.t.backing.off != "" {
-		return false
-	}
 	fd, ok := completeFd(blob)
-	if !ok {
+	return ok && n.backs(fd)
+}
+
+// backs registers a local file for the kernel, unless the node is open otherwise. n.mu is held.
+func (n *file) backs(fd int) bool {
+	if n.modes.others > 0 || n.t.backing.off != "" {
 		return false
 	}
 	id, err := n.t.backing.register(fd)
 	if err != nil {
-		n.t.log.Warn("a blob is read through the daemon", "blob", n.digest, "err", err)
+		n.t.log.Warn("a file is read through the daemon", "blob", n.digest, "err", err)
 		return false
 	}
 	n.modes.id = id

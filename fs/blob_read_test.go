@@ -163,11 +163,12 @@ func TestReadersGoOnAcrossACommit(t *testing.T) {
 	}
 }
 
-// From the commit on, whoever still has the file open for writing is refused, by whatever means he tries.
+// From the commit on, whoever still has the file open for writing is refused, by whatever means he tries. What the
+// kernel writes itself is for late_test.go.
 func TestWritersAreRefusedAfterACommit(t *testing.T) {
 	for name, commit := range waysToCommit {
 		t.Run(name, func(t *testing.T) {
-			r := testMount(t)
+			r := testMount(t, daemonWrites)
 			content := randomly(300_000)
 			err := commit(t, r, content, func(w *os.File) {
 				if !r.blobs.has(digest.FromBytes(content)) {
@@ -195,9 +196,8 @@ func TestWritersAreRefusedAfterACommit(t *testing.T) {
 }
 
 // mappedByAWriter is a mount with a blob that a process maps since before its commit, for writing.
-func mappedByAWriter(t *testing.T) (r *rig, d digest.Digest, content []byte, m *mapping) {
+func mappedByAWriter(t *testing.T, r *rig) (d digest.Digest, content []byte, m *mapping) {
 	t.Helper()
-	r = testMount(t)
 	content = randomly(300_000)
 	d = digest.FromBytes(content)
 	put(t, r.path("tmp"), content)
@@ -207,19 +207,23 @@ func mappedByAWriter(t *testing.T) (r *rig, d digest.Digest, content []byte, m *
 	m.set(10, content[10:15])
 	must(t, m.sync())
 	must(t, os.Rename(r.path("tmp"), r.blob(d)))
-	return r, d, content, m
+	return d, content, m
 }
 
 // Memory that a writer mapped stays writable for him, but what he writes there after the commit is his alone:
 // who maps or reads the blob does not see it, be he earlier or later.
-func TestMappedWritesAfterACommitAreNotSeen(t *testing.T) {
-	r, d, content, mapped := mappedByAWriter(t)
+func TestMappedWritesAfterACommitAreNotSeen(t *testing.T) { byBoth(t, mappedWritesAreNotSeen) }
+
+func mappedWritesAreNotSeen(t *testing.T, kernel bool, r *rig) {
+	d, content, mapped := mappedByAWriter(t, r)
 	blob := mapFile(t, r.blob(d))
 	blob.want(content)
 	mapped.set(4096, []byte("wrong"))
 	blob.want(content)
 	r.wantBlob(t, content)
-	wantErrno(t, "msync", mapped.sync(), syscall.EPERM)
+	if err := mapped.sync(); !kernel {
+		wantErrno(t, "msync", err, syscall.EPERM)
+	}
 	mapped.set(0, []byte("wrong"))
 	late := mapFile(t, r.blob(d))
 	late.want(content)
@@ -235,7 +239,11 @@ func TestMappedWritesAfterACommitAreNotSeen(t *testing.T) {
 
 // They leave nothing behind, either.
 func TestMappedWritesAfterACommitEndWithTheWriter(t *testing.T) {
-	r, d, content, mapped := mappedByAWriter(t)
+	byBoth(t, mappedWritesEndWithTheWriter)
+}
+
+func mappedWritesEndWithTheWriter(t *testing.T, _ bool, r *rig) {
+	d, content, mapped := mappedByAWriter(t, r)
 	_, err := os.Stat(r.blob(d)) // when Linux hears of another time of the file, it drops its pages
 	must(t, err)
 	mapped.set(0, []byte("wrong"))

@@ -93,20 +93,14 @@ func (n *file) leaveScratch() {
 	}
 }
 
+// handOver commits the file, or a copy if somebody may still write to it whom the gate does not keep out.
 func (n *file) handOver(ctx context.Context, d digest.Digest) error {
-	var path string
-	err := n.t.at(&n.at, func(p string) error {
-		st, err := lstat(p)
-		if err == nil {
-			path = p
-			n.adopt(d, st.Size)
-		}
-		return err
-	})
+	path, done, err := n.settled(ctx, d)
 	if err != nil {
 		return err
 	}
 	err = n.t.blobs.Commit(ctx, path, d)
+	done(err)
 	if errors.Is(err, iofs.ErrNotExist) {
 		n.t.outliveNames()
 	}

@@ -134,7 +134,7 @@ func (n *file) truncate(ctx context.Context, f fusefs.FileHandle, size int64) sy
 	defer n.draft.gate.leave()
 	cut := func(f *os.File) error { return n.t.truncate(f, &n.draft, size) }
 	if h, ok := f.(*scratchHandle); ok && h.writes {
-		return errnoOf(ctx, cut(h.f))
+		return errnoOf(ctx, h.change(cut))
 	}
 	return errnoOf(ctx, n.t.at(&n.at, func(path string) error { return onFile(path, os.O_WRONLY, cut) }))
 }
@@ -183,10 +183,12 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 		if p == committed {
 			return n.openBlob(ctx, flags)
 		}
-		h, err := n.openScratch(flags)
+		h, err := n.openScratch(ctx, flags)
 		switch {
 		case err == nil:
 			return h, 0, n.cut(ctx, h, flags)
+		case errors.Is(err, errCommits):
+			continue
 		case errors.Is(err, errGone):
 			return nil, 0, syscall.ESTALE // who has O_CREAT makes another one, as on any file system
 		case n.draft.gate.now() == open:
@@ -208,7 +210,7 @@ func (n *file) cut(ctx context.Context, h fusefs.FileReleaser, flags uint32) sys
 	return errno
 }
 
-func (n *file) openScratch(flags uint32) (h *scratchHandle, err error) {
+func (n *file) openScratch(ctx context.Context, flags uint32) (h *scratchHandle, err error) {
 	end := n.turn()
 	defer func() {
 		if err != nil {
@@ -216,9 +218,9 @@ func (n *file) openScratch(flags uint32) (h *scratchHandle, err error) {
 		}
 	}()
 	err = n.t.at(&n.at, func(path string) error {
-		f, err := os.OpenFile(path, int(flags&syscall.O_ACCMODE)|syscall.O_NOFOLLOW, 0)
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 		if err == nil {
-			h = newScratchHandle(n, f, flags, end)
+			h, err = newScratchHandle(ctx, n, f, flags, end)
 		}
 		return err
 	})
@@ -246,10 +248,15 @@ func (t *tree) statfs(out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
-// adopt takes on what a blob will show.
-func (n *file) adopt(d digest.Digest, size int64) {
+// adopt takes on what a blob will show that is made of a local file.
+func (n *file) adopt(d digest.Digest, path string) error {
+	st, err := lstat(path)
+	if err != nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.digest, n.size = d, size
+	n.digest, n.size = d, st.Size
 	n.t.dates.begin(d)
+	return nil
 }

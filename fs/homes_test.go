@@ -37,7 +37,7 @@ func looking(paths ...string) (stop func()) {
 // A lookup that is overtaken by a rename must not lead to a second node of the file: it would have a gate of
 // its own, and a writer would go on writing to a blob.
 func TestFileIsTheSameWhereverItIsMoved(t *testing.T) {
-	r := testMount(t)
+	r := testMount(t, daemonWrites)
 	dst := r.path("dst")
 	defer looking(dst)()
 	for i := range 80 {

@@ -19,6 +19,14 @@ func onFile(path string, flags int, f func(*os.File) error) error {
 	return f(file)
 }
 
+// reopen opens a local file once more, whatever became of its name.
+func reopen(f *os.File, flags int) (*os.File, error) {
+	return os.OpenFile(procPath(f), flags, 0)
+}
+
+// procPath is a path of an open file itself: it may have been removed.
+func procPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
 // setMeta applies the permissions and times of a request to a local file or directory; atLeast are
 // the permissions that a daemon that is not root needs itself.
 func setMeta(f *os.File, in *fuse.SetAttrIn, atLeast uint32) error {
@@ -31,6 +39,5 @@ func setMeta(f *os.File, in *fuse.SetAttrIn, atLeast uint32) error {
 	if !given.given() {
 		return nil
 	}
-	// The path of the descriptor: the file itself may have been removed.
-	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), given.timespecs(), 0)
+	return unix.UtimesNanoAt(unix.AT_FDCWD, procPath(f), given.timespecs(), 0)
 }

@@ -91,7 +91,7 @@ func TestALockThatIsNotGivenUpIsNotWaitedForForEver(t *testing.T) {
 // TestASecondWriterOfABlobIsHeardOut: containerd's exports that share a folder write the same layer to the
 // same file, and the first who is ready makes it a blob under the hands of the others.
 func TestASecondWriterOfABlobIsHeardOut(t *testing.T) {
-	r := testMount(t)
+	r := testMount(t, daemonWrites)
 	b := []byte("the same bytes from both")
 	d := digest.FromBytes(b)
 	must(t, os.MkdirAll(r.path("ingest", "x"), 0o755))

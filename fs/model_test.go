@@ -24,6 +24,7 @@ type modelFile struct {
 	content []byte
 	path    string // empty when it was removed, or became something else
 	blob    bool   // its bytes do not change any more
+	torn    bool   // but for who has the file open still, and wrote to it
 	writers int
 	written bool // since it was judged at a close
 	refused bool // when it was judged

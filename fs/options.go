@@ -20,6 +20,10 @@ type Options struct {
 	// it wraps another errno. Nil admits everything.
 	Admit func(n int64) error
 
+	// Ample says whether there is so much room that scratch may grow for a while without being admitted.
+	// Then the kernel writes it itself, and Admit is asked behind it. Nil never has it.
+	Ample func() bool
+
 	// ReadOnly mounts read-only: whatever writes is answered with EROFS.
 	ReadOnly bool
 

@@ -13,10 +13,13 @@ type origin struct {
 
 // originOf is the local file of a complete blob; of an incomplete one it is empty.
 func originOf(b Blob) origin {
-	fd, ok := completeFd(b)
-	if !ok {
-		return origin{}
+	if fd, ok := completeFd(b); ok {
+		return originOfFd(fd)
 	}
+	return origin{}
+}
+
+func originOfFd(fd int) origin {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
 		return origin{}

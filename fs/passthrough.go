@@ -19,6 +19,7 @@ import (
 type backing struct {
 	server *fuse.Server
 	off    string // why there is none; written before the mount serves
+	writes bool   // the kernel may write scratch; written before the mount serves
 
 	mu     sync.Mutex                // guards following; a leaf
 	opened map[<-chan struct{}]int32 // what an open under way answers, by the channel that interrupts it
@@ -46,14 +47,25 @@ func (b *backing) try(folder string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return onFile(f.Name(), os.O_RDONLY, b.tryFile)
+}
+
+// tryFile tries a file that nobody has open for writing. Whether that can be told depends on the file system: not
+// every one has leases, and an overlay does not know who has mapped the files below.
+func (b *backing) tryFile(f *os.File) error {
 	id, err := b.register(int(f.Fd()))
 	if errors.Is(err, syscall.EPERM) {
 		return errors.New("only root may use FUSE passthrough")
 	}
 	if err != nil {
 		return err
+	}
+	if depth, err := stackDepth(f.Name()); err == nil && depth == 1 {
+		b.writes, _ = unwritten(f)
 	}
 	return b.unregister(id)
 }
@@ -99,11 +111,22 @@ type bridge struct {
 // Open answers with what the node says, and its backing file.
 func (b *bridge) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	status := b.RawFileSystem.Open(cancel, in, out)
+	b.add(cancel, out)
+	return status
+}
+
+// Create answers with what the directory says, and the backing file of the new one.
+func (b *bridge) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	status := b.RawFileSystem.Create(cancel, in, name, out)
+	b.add(cancel, &out.OpenOut)
+	return status
+}
+
+func (b *bridge) add(cancel <-chan struct{}, out *fuse.OpenOut) {
 	if id, ok := b.backing.take(cancel); ok {
 		out.BackingID = id
 		out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
 	}
-	return status
 }
 
 // stackDepth is how many file systems lie on each other beneath the mount: the local one, which may be

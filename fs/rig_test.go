@@ -96,13 +96,27 @@ func newRig(dir string) (*rig, error) {
 func (r *rig) options(change ...func(*Options)) Options {
 	o := Options{
 		Blobs: r.blobs, Names: r.names, Scratch: r.local, Umask: 0o022,
-		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), lockWait: 100 * time.Millisecond,
+		Ample: func() bool { return true },
+		UID:   uint32(os.Geteuid()), GID: uint32(os.Getegid()), lockWait: 100 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {
 		f(&o)
 	}
 	return o
+}
+
+// daemonWrites has the daemon write all scratch.
+func daemonWrites(o *Options) { o.Ample = nil }
+
+// byBoth runs a test with scratch that the kernel writes itself, where it can, and with scratch that the daemon
+// writes.
+func byBoth(t *testing.T, test func(t *testing.T, kernel bool, r *rig)) {
+	t.Run("the kernel writes", func(t *testing.T) {
+		needRoot(t)
+		test(t, true, testMount(t))
+	})
+	t.Run("the daemon writes", func(t *testing.T) { test(t, false, testMount(t, daemonWrites)) })
 }
 
 func (r *rig) mount(t *testing.T, change ...func(*Options)) {

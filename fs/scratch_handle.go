@@ -17,8 +17,10 @@ import (
 // is made a blob.
 type scratchHandle struct {
 	n      *file
-	f      *os.File
+	f      *os.File // if the kernel reads and writes itself, for reading alone
 	writes bool
+	backed bool
+	seen   look   // when it was opened, of what the kernel writes
 	end    func() // of its turn with the file
 }
 
@@ -32,18 +34,63 @@ var (
 	_ fusefs.FileReleaser  = (*scratchHandle)(nil)
 )
 
-func newScratchHandle(n *file, f *os.File, flags uint32, end func()) *scratchHandle {
+// errCommits is what an open is told that a commit overtakes.
+var errCommits = errors.New("the file is being made a blob")
+
+// newScratchHandle makes a handle of a local file that is open for reading. tree.moves is held.
+func newScratchHandle(ctx context.Context, n *file, f *os.File, flags uint32, end func()) (*scratchHandle, error) {
 	h := &scratchHandle{n: n, f: f, writes: writing(flags), end: end}
+	if !n.countIn(ctx, h) {
+		return nil, errors.Join(errCommits, f.Close())
+	}
+	if h.backed {
+		h.seen, _ = lookAt(f)
+		return h, nil
+	}
+	w, err := reopen(f, int(flags&syscall.O_ACCMODE))
+	if err != nil {
+		h.end = func() {} // who failed ends it
+		_ = h.Release(ctx)
+		return nil, err
+	}
+	h.f = w
+	return h, f.Close()
+}
+
+// countIn decides whether the kernel reads and writes for a new handle, and counts it; false if a commit is under
+// way, which is to know of every writer.
+func (n *file) countIn(ctx context.Context, h *scratchHandle) bool {
+	ample := n.mayBeBacked() && n.t.room.isAmple()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.modes.others++
-	if h.writes {
-		if n.writers == 0 {
-			n.left = make(chan struct{})
-		}
-		n.writers++
+	if n.draft.gate.now() != open {
+		return false
 	}
-	return h
+	if h.backed = n.modes.backed > 0 || ample && n.backs(int(h.f.Fd())); h.backed {
+		n.modes.backed++
+		n.modes.source = originOfFd(int(h.f.Fd()))
+		n.t.backing.answer(ctx.Done(), n.modes.id)
+	} else {
+		n.modes.others++
+	}
+	if !h.writes {
+		return true
+	}
+	if h.backed {
+		n.t.room.begin(n.t.ctx)
+	}
+	if n.writers == 0 {
+		n.left = make(chan struct{})
+	}
+	n.writers++
+	return true
+}
+
+// mayBeBacked says whether the kernel may write the file itself. Not one at the name of a blob, which is made one
+// while it is open. tree.moves is held.
+func (n *file) mayBeBacked() bool {
+	_, named := n.at.in.target(n.at.name)
+	return n.t.backing.writes && !named
 }
 
 // writing says whether an open with those flags asks for writing.
@@ -108,7 +155,21 @@ func (h *scratchHandle) Allocate(ctx context.Context, off, size uint64, mode uin
 		}
 	}
 	h.n.draft.wrote()
-	return errnoOf(ctx, unix.Fallocate(int(h.f.Fd()), mode, int64(off), int64(size)))
+	return errnoOf(ctx, h.change(func(f *os.File) error {
+		return unix.Fallocate(int(f.Fd()), mode, int64(off), int64(size))
+	}))
+}
+
+// change calls f with the local file open for writing.
+func (h *scratchHandle) change(f func(*os.File) error) error {
+	if !h.backed {
+		return f(h.f)
+	}
+	w, err := reopen(h.f, os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(w), w.Close())
 }
 
 // Lseek finds data and holes.
@@ -119,6 +180,9 @@ func (h *scratchHandle) Lseek(ctx context.Context, off uint64, whence uint32) (u
 
 // Fsync makes what was written durable.
 func (h *scratchHandle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	if errno := h.behind(ctx); errno != 0 {
+		return errno
+	}
 	return h.n.t.fail(ctx, "fsync", h.n, h.f.Sync())
 }
 
@@ -128,17 +192,24 @@ func (h *scratchHandle) Flush(ctx context.Context) syscall.Errno {
 	if !h.writes {
 		return 0
 	}
+	if errno := h.behind(ctx); errno != 0 {
+		return errno
+	}
 	return h.n.closed(ctx)
 }
 
 // Release is the end of the handle.
 func (h *scratchHandle) Release(context.Context) syscall.Errno {
-	h.n.endReader(false)
+	defer h.end()
+	err := h.f.Close()
+	h.n.endReader(h.backed)
+	if h.writes && h.backed {
+		h.n.t.room.end()
+	}
 	if h.writes {
 		h.n.endWriter()
 	}
-	defer h.end()
-	return errnoOf(context.Background(), h.f.Close())
+	return errnoOf(context.Background(), err)
 }
 
 // has says whether a blob has those bytes there.

@@ -76,14 +76,13 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 	var h *scratchHandle
 	end := d.t.turn(d.self, name)
 	err := d.t.in(d.self, name, func(path string) error {
-		f, err := os.OpenFile(path, int(flags&createFlags)|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+		f, err := d.t.create(path, flags, mode)
 		if err != nil {
 			return err
 		}
-		if err := f.Chmod(localMode(mode&^d.t.umask, 0o600)); err != nil { // the umask of this process is not the client's
-			return errors.Join(err, f.Close())
+		if h, err = newScratchHandle(ctx, n, f, flags, end); err != nil {
+			return err
 		}
-		h = newScratchHandle(n, f, flags, end)
 		inode = d.t.homes.put(ctx, d.self, name, d.t.inos.of(d.self, name, syscall.S_IFREG), n)
 		return nil
 	})
@@ -99,18 +98,40 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 	return inode, h, 0, 0
 }
 
-const createFlags = syscall.O_ACCMODE | syscall.O_EXCL | syscall.O_TRUNC
+// create makes a local file, and opens it for reading.
+func (t *tree) create(path string, flags, mode uint32) (*os.File, error) {
+	const kept = syscall.O_EXCL | syscall.O_TRUNC
+	f, err := os.OpenFile(path, int(flags&kept)|os.O_RDONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(localMode(mode&^t.umask, 0o600)); err != nil { // the umask of this process is not the client's
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
 
 // Mknod makes an empty scratch file. Of other kinds there are none: EPERM.
 func (d *scratchOps) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	if mode&syscall.S_IFMT != syscall.S_IFREG {
 		return nil, syscall.EPERM
 	}
-	inode, h, _, errno := d.Create(ctx, name, syscall.O_RDONLY|syscall.O_EXCL, mode, out)
-	if errno != 0 {
-		return nil, errno
+	n := newScratch(d.t, d.self, name)
+	var inode *fusefs.Inode
+	defer d.t.turn(d.self, name)()
+	err := d.t.in(d.self, name, func(path string) error {
+		f, err := d.t.create(path, syscall.O_EXCL, mode)
+		if err != nil {
+			return err
+		}
+		inode = d.t.homes.put(ctx, d.self, name, d.t.inos.of(d.self, name, syscall.S_IFREG), n)
+		return f.Close()
+	})
+	if err != nil {
+		return nil, d.t.fail(ctx, "mknod", d.self, err)
 	}
-	return inode, h.(*scratchHandle).Release(ctx)
+	out.SetAttrTimeout(scratchTTL)
+	return inode, d.t.fail(ctx, "stat", d.self, d.t.stat(&n.at, &out.Attr))
 }
 
 // Mkdir makes a scratch directory.

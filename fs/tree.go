@@ -2,13 +2,11 @@ package fs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -32,15 +30,15 @@ type tree struct {
 	names Names
 	log   *slog.Logger
 
-	root   string // mirrors the mount's scratch on local disk
-	spool  string // what is written anew over an existing blob
-	admits func(n int64) error
+	root  string // mirrors the mount's scratch on local disk
+	spool string // what is written anew over an existing blob, and copies that become blobs
 
 	uid, gid, umask uint32
 	refresh         time.Duration
 	lockWait        time.Duration
 	born            time.Time // the time of directories that exist only here
 
+	room  room
 	dates dates
 	turns turns
 
@@ -58,7 +56,7 @@ type tree struct {
 
 func newTree(ctx context.Context, o Options) (*tree, error) {
 	t := &tree{
-		blobs: o.Blobs, names: o.Names, log: o.Log, admits: o.Admit, ctx: ctx,
+		blobs: o.Blobs, names: o.Names, log: o.Log, ctx: ctx, room: room{admits: o.Admit, ample: o.Ample},
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, lockWait: o.lockWait, born: time.Now(),
 		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},
@@ -82,32 +80,4 @@ func (t *tree) outliveNames() {
 	case <-forgotten.C:
 	case <-t.ctx.Done():
 	}
-}
-
-// admit asks for room if a file of scratch is to reach the offset end.
-func (t *tree) admit(f *os.File, end int64) syscall.Errno {
-	if t.admits == nil {
-		return 0
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return t.fail(context.Background(), "stat", localPath(f.Name()), err)
-	}
-	if n := end - info.Size(); n > 0 {
-		return t.admitBytes(n)
-	}
-	return 0
-}
-
-func (t *tree) admitBytes(n int64) syscall.Errno {
-	err := t.admits(n)
-	if err == nil {
-		return 0
-	}
-	t.log.Warn("a write to scratch is refused", "bytes", n, "err", err)
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return syscall.ENOSPC
 }

@@ -31,6 +31,17 @@ func (s *Store) Admit(n int64) error {
 	return err
 }
 
+// ample is how much more must fit for scratch to be written without being admitted.
+const ample = 8 << 30
+
+// Ample says whether so much could be written to scratch that it need not be admitted write by write, if all that
+// may be evicted were. Nothing is evicted for it.
+func (s *Store) Ample() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fits(ample) == nil
+}
+
 // admitChunk is Admit for what counts against CacheSize too.
 func (s *Store) admitChunk(n int64) error {
 	s.mu.Lock()

@@ -152,3 +152,19 @@ func (v *countedVolume) Free() (int64, error) {
 	v.asked++
 	return 1 << 40, nil
 }
+
+func TestAmpleCountsWhatMayGo(t *testing.T) {
+	s, v := onVolume(t, ample+2000, Options{MinFree: 1000})
+	warm(t, s, random(1, 1000))
+	staged := stage(t, s, random(2, 1000))
+	for free, want := range map[int64]bool{ample + 1000: true, ample: true, ample - 1: false} {
+		v.free.Store(free)
+		if got := s.Ample(); got != want {
+			t.Errorf("with %d bytes free, 1000 to be left and 1000 that may go it is %t", free, got)
+		}
+	}
+	wantState(t, s, staged, Staged)
+	if u := s.Usage(); u.WarmBlobs != 1 {
+		t.Errorf("the question has evicted: %+v", u)
+	}
+}
