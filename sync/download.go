@@ -12,11 +12,13 @@ import (
 
 const (
 	// small blobs are fetched whole, in chunks.
-	small = 4
+	small = 4 << 20 / disk.ChunkSize
 	// windowMin and windowMax bound the readahead of a sequential reader, in chunks. What is fetched
 	// and not read is at most windowMax.
-	windowMin = 4
-	windowMax = 32
+	windowMin = 4 << 20 / disk.ChunkSize
+	windowMax = 32 << 20 / disk.ChunkSize
+	// slack is how far from where it was a reader may go on and still be one that goes through the blob in order.
+	slack = 1 << 20 / disk.ChunkSize
 )
 
 // download is the fetching of one blob. Readers say what they read; it decides what to request, ahead
@@ -147,6 +149,9 @@ func (dl *download) isComing() bool {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
 	dl.verify()
+	if dl.part.Left() > len(dl.flying) {
+		return false
+	}
 	for _, r := range dl.part.Missing(0, dl.part.Chunks()) {
 		for c := r.From; c < r.To; c++ {
 			if !dl.flying[c] {
@@ -169,7 +174,7 @@ func (dl *download) pace(from, to int) {
 	switch {
 	case dl.part.Chunks() <= small:
 		dl.window = small
-	case from > dl.next || from < dl.next-1:
+	case from >= dl.next+slack || from < dl.next-slack:
 		dl.window, dl.frontier = 0, to
 	case to > dl.next:
 		dl.window = min(max(2*dl.window, windowMin), windowMax)

@@ -19,7 +19,7 @@ import (
 const (
 	// segment is the most that one ranged request fetches, in chunks: large enough to make the round
 	// trip small beside the transfer, small enough for several requests to share a link.
-	segment = 4
+	segment = 4 << 20 / disk.ChunkSize
 	// fetchTries is how often a ranged request that broke off is taken up again.
 	fetchTries = 3
 	// linger is how long a download outlives its last reader: BuildKit opens and closes a blob for

@@ -37,8 +37,8 @@ func TestBucketWithWrongBytesIsNeverWarm(t *testing.T) {
 
 // TestWrongBytesAreFoundInWhateverOrderTheyAreRead, and however many read them.
 func TestWrongBytesAreFoundInWhateverOrderTheyAreRead(t *testing.T) {
-	const chunks = 9
-	good := random(chunks*disk.ChunkSize, 1)
+	const piece = small * disk.ChunkSize / 4
+	good := random(9*piece, 1)
 	bad := bytes.Clone(good)
 	bad[0] ^= 1
 	for _, order := range [][]int{{8, 7, 6, 5, 4, 3, 2, 1, 0}, {1, 2, 3, 4, 5, 6, 7, 8, 0}, {0, 8, 2, 4, 6, 1, 3, 5, 7}} {
@@ -48,8 +48,8 @@ func TestWrongBytesAreFoundInWhateverOrderTheyAreRead(t *testing.T) {
 		r, err := h.Open(t.Context(), d)
 		must(t, err)
 		var failed error
-		for _, chunk := range order {
-			if _, err := r.ReadAt(t.Context(), make([]byte, disk.ChunkSize), int64(chunk)*disk.ChunkSize); err != nil && !errors.Is(err, io.EOF) {
+		for _, i := range order {
+			if _, err := r.ReadAt(t.Context(), make([]byte, piece), int64(i)*piece); err != nil && !errors.Is(err, io.EOF) {
 				failed = err
 			}
 		}

@@ -9,7 +9,7 @@ import (
 
 // keepEvery is how many chunks come between two keepings of the map: so much of a download at most
 // is fetched again after a crash, and so little is left to write when it is complete.
-const keepEvery = 128
+const keepEvery = 128 << 20 / ChunkSize
 
 var errAbsent = errors.New("not here yet")
 

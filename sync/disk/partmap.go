@@ -57,7 +57,7 @@ type partMap struct {
 // A map's file, all numbers little-endian: magic, size, inode number, birth, bitmap, and a CRC-32C of
 // all that.
 const (
-	mapMagic  = "lfsmap1\n"
+	mapMagic  = "lfsmap2\n"
 	mapHeader = len(mapMagic) + 3*8
 	mapSum    = 4
 )

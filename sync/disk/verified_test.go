@@ -97,7 +97,7 @@ func TestStagedCopyThatIsWrongStays(t *testing.T) {
 // What this process has verified is not hashed again for some minutes, whatever it does to the file itself.
 func TestVerifiedCopyIsNotHashedAgainAtOnce(t *testing.T) {
 	s := newStore(t, Options{})
-	content := random(1, 2<<20)
+	content := random(1, 2*ChunkSize)
 	ways := map[string]func() digest.Digest{
 		"written": func() digest.Digest { return warm(t, s, random(2, 10_000)) },
 		"kept": func() digest.Digest {
