@@ -17,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
 const (
@@ -37,6 +38,9 @@ func TestHostileBucket(t *testing.T) {
 	a.blob(digest.FromBytes(good.layers[0]), honest(good.layers[0]))
 	for _, name := range append(hostileNames(), "good") {
 		a.name(name, config)
+	}
+	for i := range 12 { // each is as large as a name may be, and right
+		a.objects[fmt.Sprint("manifests/large-", i)] = lie{body: config, size: bucket.MaxNameSize}
 	}
 	blobs := a.lieAboutBlobs(t)
 	a.lieInDocuments(t)

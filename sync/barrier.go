@@ -25,12 +25,12 @@ const (
 func (e *Engine) walk(ctx context.Context, root ocispec.Descriptor, b []byte) ([]ocispec.Descriptor, error) {
 	closure := []ocispec.Descriptor{bare(root)}
 	seen := map[digest.Digest]bool{root.Digest: true}
-	todo := [][]byte{b}
-	for walked := 0; len(todo) > 0; todo, walked = todo[1:], walked+1 {
+	var todo []ocispec.Descriptor
+	for walked := 0; b != nil; walked++ {
 		if walked > maxManifests || len(closure) > maxClosure {
 			return nil, fmt.Errorf("manifest %s names more than %d manifests or %d blobs", root.Digest, maxManifests, maxClosure)
 		}
-		m, err := cacheconfig.ParseManifest(todo[0])
+		m, err := cacheconfig.ParseManifest(b)
 		if err != nil {
 			return nil, fmt.Errorf("manifest %s: %w", root.Digest, err)
 		}
@@ -40,18 +40,21 @@ func (e *Engine) walk(ctx context.Context, root ocispec.Descriptor, b []byte) ([
 				closure = append(closure, bare(c))
 			}
 		}
-		for _, c := range m.Manifests {
-			child, err := e.readBlob(ctx, c)
-			if errors.Is(err, iofs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			todo = append(todo, child)
+		if b, todo, err = e.readFirst(ctx, append(todo, m.Manifests...)); err != nil {
+			return nil, err
 		}
 	}
 	return closure, nil
+}
+
+// readFirst reads the first blob of a list that can be found, nil if there is none, and returns what is after it.
+func (e *Engine) readFirst(ctx context.Context, list []ocispec.Descriptor) (b []byte, rest []ocispec.Descriptor, err error) {
+	for i, d := range list {
+		if b, err = e.readBlob(ctx, d); !errors.Is(err, iofs.ErrNotExist) {
+			return b, list[i+1:], err
+		}
+	}
+	return nil, nil, nil
 }
 
 // bare is what a closure keeps of a descriptor.

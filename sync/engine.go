@@ -89,6 +89,7 @@ type Engine struct {
 	fetcher  *fetcher
 	catalog  *catalog
 	layouts  layouts
+	objects  objects
 	chains   chains
 	outcomes outcomes
 	pending  pending
@@ -109,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	o = o.withDefaults()
 	e := &Engine{
 		o: o, log: o.Log, disk: o.Disk, index: o.Index,
-		catalog: newCatalog(),
+		catalog: newCatalog(), objects: newObjects(),
 		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
 		tags:    tags{configured: o.Configured},
 	}

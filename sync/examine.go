@@ -170,13 +170,11 @@ func (e *Engine) keepTrimmed(desc ocispec.Descriptor, manifest []byte, gone map[
 
 // rebuild makes a layout of the cache config in the name object, as of a name that type=s3 wrote.
 func (e *Engine) rebuild(ctx context.Context, name string, ent entry, h health) error {
-	obj, err := e.guard.GetName(ctx, name)
-	if err != nil || !sameVersion(ent.version, index.Version(obj.Version)) {
+	n, empty, err := e.withoutManifest(ctx, name)
+	if err != nil || !sameVersion(ent.version, n.Version) {
 		return err // it is read again with the next listing
 	}
-	obj.Descriptor = nil
-	n, err := e.understand(obj)
-	if err != nil || cacheconfig.Empty(obj.Body) {
+	if empty {
 		h.lost, h.why = true, errRebuild.Error()
 		e.note(name, ent, h)
 		return nil
@@ -186,6 +184,19 @@ func (e *Engine) rebuild(ctx context.Context, name string, ent entry, h health) 
 		return err
 	}
 	return e.look(ctx, name)
+}
+
+// withoutManifest understands a name object as if no layout's manifest travelled with it. It says whether there is
+// nothing to show then.
+func (e *Engine) withoutManifest(ctx context.Context, name string) (n index.Name, empty bool, err error) {
+	obj, release, err := e.object(ctx, name)
+	if err != nil {
+		return index.Name{}, false, err
+	}
+	defer release()
+	obj.Descriptor = nil
+	n, err = e.understand(obj)
+	return n, err != nil || cacheconfig.Empty(obj.Body), nil
 }
 
 func (e *Engine) note(name string, ent entry, h health) {

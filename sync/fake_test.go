@@ -171,6 +171,9 @@ func (m *memBucket) GetName(ctx context.Context, name string) (bucket.Name, erro
 	if !ok {
 		return bucket.Name{}, fmt.Errorf("get name %q: %w", name, iofs.ErrNotExist)
 	}
+	if int64(len(n.Body)) > bucket.NameLimit(ctx) {
+		return bucket.Name{}, fmt.Errorf("get name %q: %w", name, bucket.ErrLargeName)
+	}
 	return n, nil
 }
 

@@ -146,7 +146,7 @@ func (e *Engine) readName(ctx context.Context, name string) error {
 		e.unreadable(name, fmt.Errorf("it has %d bytes; %d are the most", len(name), index.MaxName))
 		return nil
 	}
-	obj, err := e.guard.GetName(ctx, name)
+	obj, release, err := e.object(ctx, name)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):
 		return e.dropName(name)
@@ -156,6 +156,7 @@ func (e *Engine) readName(ctx context.Context, name string) error {
 		e.unreadable(name, err)
 		return nil
 	}
+	defer release()
 	if obj.Descriptor == nil && cacheconfig.Empty(obj.Body) {
 		e.catalog.set(name, entry{version: index.Version(obj.Version), empty: true, learnt: time.Now()})
 		return nil

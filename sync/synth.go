@@ -115,10 +115,11 @@ func (e *Engine) synthesise(ctx context.Context, name string, d digest.Digest) e
 	}
 	layout, ok := e.layouts.get(name)
 	if !ok {
-		obj, err := e.guard.GetName(ctx, name)
+		obj, release, err := e.object(ctx, name)
 		if err != nil {
 			return err
 		}
+		defer release()
 		if layout, err = cacheconfig.Import(obj.Body); err != nil {
 			return err
 		}

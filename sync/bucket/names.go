@@ -17,8 +17,28 @@ import (
 )
 
 // MaxNameSize is the most that GetName reads, in bytes. A CacheConfig has some hundred bytes for each
-// layer and record; those of large builds have a few megabytes.
-const MaxNameSize = 64 << 20
+// layer and record; those of large builds have a few megabytes, and of 10,000 layers about seven.
+const MaxNameSize = 16 << 20
+
+// ErrLargeName says that a name object is larger than its reader wants.
+var ErrLargeName = errors.New("the object is too large")
+
+// nameLimitKey is the context's key for the most that a reader of a name wants.
+type nameLimitKey struct{}
+
+// NamesUpTo has GetName refuse objects of more than limit bytes with ErrLargeName, for callers that read several at
+// once: how large one is, is known when it is asked for, and not from a listing that may lie.
+func NamesUpTo(ctx context.Context, limit int64) context.Context {
+	return context.WithValue(ctx, nameLimitKey{}, limit)
+}
+
+// NameLimit is the most that a reader of a name wants.
+func NameLimit(ctx context.Context) int64 {
+	if limit, ok := ctx.Value(nameLimitKey{}).(int64); ok {
+		return min(limit, MaxNameSize)
+	}
+	return MaxNameSize
+}
 
 // Version of a name object. Two of them are equal (==) only if the object was not written in between: a
 // listing says the same as a reading. A version without LastModified is not known, and equals none of a
@@ -46,7 +66,7 @@ type Name struct {
 	Descriptor *ocispec.Descriptor // from the metadata; nil if a type=s3 client wrote it, or it does not parse
 }
 
-// GetName reads a name object; bodies above MaxNameSize are an error. The version of an object that was
+// GetName reads a name object; bodies above NameLimit are an error. The version of an object that was
 // written within the last 2 s is not known: it may be written again and look the same.
 func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.config.Bucket, Key: aws.String(c.nameKey(name))})
@@ -54,7 +74,7 @@ func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 		return Name{}, c.fail(ctx, err, "read name %q", name)
 	}
 	defer out.Body.Close()
-	body, err := readName(out)
+	body, err := readName(out, NameLimit(ctx))
 	if err != nil {
 		return Name{}, c.fail(ctx, err, "read name %q", name)
 	}
@@ -66,20 +86,20 @@ func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
 }
 
 // readName reads a body whole, into no more memory than it takes: of one that is too large nothing is read.
-func readName(out *s3.GetObjectOutput) ([]byte, error) {
+func readName(out *s3.GetObjectOutput, limit int64) ([]byte, error) {
 	size := int64(bytes.MinRead)
 	if n := out.ContentLength; n != nil {
 		size = *n
 	}
-	if size > MaxNameSize {
-		return nil, errLargeName
+	if size > limit {
+		return nil, largeName(limit)
 	}
 	body := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // with room to see its end
-	if _, err := body.ReadFrom(io.LimitReader(out.Body, MaxNameSize+1)); err != nil {
+	if _, err := body.ReadFrom(io.LimitReader(out.Body, limit+1)); err != nil {
 		return nil, err
 	}
-	if body.Len() > MaxNameSize {
-		return nil, errLargeName
+	if int64(body.Len()) > limit {
+		return nil, largeName(limit)
 	}
 	if n := out.ContentLength; n != nil && *n != int64(body.Len()) {
 		return nil, fmt.Errorf("%w: %d of %d bytes came", io.ErrUnexpectedEOF, body.Len(), *n)
@@ -87,7 +107,9 @@ func readName(out *s3.GetObjectOutput) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-var errLargeName = fmt.Errorf("the object has more than %d bytes: it is no CacheConfig", MaxNameSize)
+func largeName(limit int64) error {
+	return fmt.Errorf("%w: it has more than %d bytes", ErrLargeName, limit)
+}
 
 // PutName writes a name object with the descriptor as metadata (nil: none). It is one request, and its
 // answer does not say the object's LastModified: whoever wants to know the version reads the name.

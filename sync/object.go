@@ -1,0 +1,47 @@
+package sync
+
+import (
+	"context"
+	"errors"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+)
+
+const (
+	// smallName is the most that one of several name objects may have that are read at once, in bytes. Nearly all
+	// have less; the others are read one at a time. What is made of an object takes several times its size, so
+	// without that a few names that an attacker wrote would take all memory.
+	smallName = 1 << 20
+	// smallNames is how many of them are read and understood at once.
+	smallNames = asksNames
+)
+
+// objects bounds the memory that name objects take.
+type objects struct {
+	small, large chan struct{} // places
+}
+
+func newObjects() objects {
+	return objects{small: make(chan struct{}, smallNames), large: make(chan struct{}, 1)}
+}
+
+// object reads a name object. Its body is used until release.
+func (e *Engine) object(ctx context.Context, name string) (obj bucket.Name, release func(), err error) {
+	if obj, release, err = e.objectIn(bucket.NamesUpTo(ctx, smallName), name, e.objects.small); errors.Is(err, bucket.ErrLargeName) {
+		obj, release, err = e.objectIn(ctx, name, e.objects.large)
+	}
+	return obj, release, err
+}
+
+func (e *Engine) objectIn(ctx context.Context, name string, places chan struct{}) (bucket.Name, func(), error) {
+	if !take(ctx, places) {
+		return bucket.Name{}, nil, context.Cause(ctx)
+	}
+	release := func() { <-places }
+	obj, err := e.guard.GetName(ctx, name)
+	if err != nil {
+		release()
+		return bucket.Name{}, nil, err
+	}
+	return obj, release, nil
+}
