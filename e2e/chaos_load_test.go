@@ -76,6 +76,7 @@ func watchLoad(ctx context.Context, t *testing.T, h *host) (most footprint) {
 		f := footprintOf(t, h)
 		most.goroutines = max(most.goroutines, f.goroutines)
 		most.descriptors = max(most.descriptors, f.descriptors)
+		most.heap = max(most.heap, f.heap)
 		select {
 		case <-ctx.Done():
 		case <-time.After(300 * time.Millisecond):
