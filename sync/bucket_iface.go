@@ -22,7 +22,7 @@ type BlobBucket interface {
 
 // NameBucket is the half of the bucket that holds names.
 type NameBucket interface {
-	GetName(ctx context.Context, name string) (bucket.Name, error)
+	GetNameUpTo(ctx context.Context, name string, limit int64) (bucket.Name, error)
 	PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error
 	EnsureListed(ctx context.Context, name string) error
 	DeleteName(ctx context.Context, name string) error

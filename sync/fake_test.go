@@ -163,7 +163,7 @@ func (m *memBucket) ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, erro
 	}
 }
 
-func (m *memBucket) GetName(ctx context.Context, name string) (bucket.Name, error) {
+func (m *memBucket) GetNameUpTo(ctx context.Context, name string, limit int64) (bucket.Name, error) {
 	if err := m.request(ctx, "getname", name); err != nil {
 		return bucket.Name{}, err
 	}
@@ -171,7 +171,7 @@ func (m *memBucket) GetName(ctx context.Context, name string) (bucket.Name, erro
 	if !ok {
 		return bucket.Name{}, fmt.Errorf("get name %q: %w", name, iofs.ErrNotExist)
 	}
-	if int64(len(n.Body)) > bucket.NameLimit(ctx) {
+	if int64(len(n.Body)) > limit {
 		return bucket.Name{}, fmt.Errorf("get name %q: %w", name, bucket.ErrLargeName)
 	}
 	return n, nil

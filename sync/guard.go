@@ -141,8 +141,8 @@ func (g *guard) ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error] {
 	return listed(ctx, g, g.blobs.ListBlobs(ctx))
 }
 
-func (g *guard) GetName(ctx context.Context, name string) (bucket.Name, error) {
-	return hastily(ctx, g, func(ctx context.Context) (bucket.Name, error) { return g.names.GetName(ctx, name) })
+func (g *guard) GetNameUpTo(ctx context.Context, name string, limit int64) (bucket.Name, error) {
+	return hastily(ctx, g, func(ctx context.Context) (bucket.Name, error) { return g.names.GetNameUpTo(ctx, name, limit) })
 }
 
 func (g *guard) PutName(ctx context.Context, name string, body []byte, d *ocispec.Descriptor) error {

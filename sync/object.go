@@ -27,18 +27,18 @@ func newObjects() objects {
 
 // object reads a name object. Its body is used until release.
 func (e *Engine) object(ctx context.Context, name string) (obj bucket.Name, release func(), err error) {
-	if obj, release, err = e.objectIn(bucket.NamesUpTo(ctx, smallName), name, e.objects.small); errors.Is(err, bucket.ErrLargeName) {
-		obj, release, err = e.objectIn(ctx, name, e.objects.large)
+	if obj, release, err = e.objectIn(ctx, name, smallName, e.objects.small); errors.Is(err, bucket.ErrLargeName) {
+		obj, release, err = e.objectIn(ctx, name, bucket.MaxNameSize, e.objects.large)
 	}
 	return obj, release, err
 }
 
-func (e *Engine) objectIn(ctx context.Context, name string, places chan struct{}) (bucket.Name, func(), error) {
+func (e *Engine) objectIn(ctx context.Context, name string, limit int64, places chan struct{}) (bucket.Name, func(), error) {
 	if !take(ctx, places) {
 		return bucket.Name{}, nil, context.Cause(ctx)
 	}
 	release := func() { <-places }
-	obj, err := e.guard.GetName(ctx, name)
+	obj, err := e.guard.GetNameUpTo(ctx, name, limit)
 	if err != nil {
 		release()
 		return bucket.Name{}, nil, err

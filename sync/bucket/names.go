@@ -20,25 +20,8 @@ import (
 // layer and record; those of large builds have a few megabytes, and of 10,000 layers about seven.
 const MaxNameSize = 16 << 20
 
-// ErrLargeName says that a name object is larger than its reader wants.
+// ErrLargeName says that a name object has more bytes than its reader wants.
 var ErrLargeName = errors.New("the object is too large")
-
-// nameLimitKey is the context's key for the most that a reader of a name wants.
-type nameLimitKey struct{}
-
-// NamesUpTo has GetName refuse objects of more than limit bytes with ErrLargeName, for callers that read several at
-// once: how large one is, is known when it is asked for, and not from a listing that may lie.
-func NamesUpTo(ctx context.Context, limit int64) context.Context {
-	return context.WithValue(ctx, nameLimitKey{}, limit)
-}
-
-// NameLimit is the most that a reader of a name wants.
-func NameLimit(ctx context.Context) int64 {
-	if limit, ok := ctx.Value(nameLimitKey{}).(int64); ok {
-		return min(limit, MaxNameSize)
-	}
-	return MaxNameSize
-}
 
 // Version of a name object. Two of them are equal (==) only if the object was not written in between: a
 // listing says the same as a reading. A version without LastModified is not known, and equals none of a
@@ -66,15 +49,21 @@ type Name struct {
 	Descriptor *ocispec.Descriptor // from the metadata; nil if a type=s3 client wrote it, or it does not parse
 }
 
-// GetName reads a name object; bodies above NameLimit are an error. The version of an object that was
+// GetName reads a name object; bodies above MaxNameSize are ErrLargeName. The version of an object that was
 // written within the last 2 s is not known: it may be written again and look the same.
 func (c *Client) GetName(ctx context.Context, name string) (Name, error) {
+	return c.GetNameUpTo(ctx, name, MaxNameSize)
+}
+
+// GetNameUpTo is GetName for bodies of up to limit bytes, for callers that read several at once. How large one is, is
+// known when it is asked for, and not from a listing, which may lie.
+func (c *Client) GetNameUpTo(ctx context.Context, name string, limit int64) (Name, error) {
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.config.Bucket, Key: aws.String(c.nameKey(name))})
 	if err != nil {
 		return Name{}, c.fail(ctx, err, "read name %q", name)
 	}
 	defer out.Body.Close()
-	body, err := readName(out, NameLimit(ctx))
+	body, err := readName(out, limit)
 	if err != nil {
 		return Name{}, c.fail(ctx, err, "read name %q", name)
 	}
