@@ -32,10 +32,10 @@ const (
 	manyHeap   = 512 << 20
 )
 
-// TestChaosManyBlobs mounts a bucket with a million blobs and 10,000 names (in its short form less) on a machine that
+// TestManyBlobs mounts a bucket with a million blobs and 10,000 names (in its short form less) on a machine that
 // knows nothing of it. Clients list all blobs, look at caches of those names, look for blobs, import
 // and export, and people look at all of it; what they see is right, and what the daemon holds is bounded.
-func TestChaosManyBlobs(t *testing.T) {
+func TestManyBlobs(t *testing.T) {
 	blobs, names := 20_000, 200
 	if os.Getenv(long) != "" {
 		blobs, names = 1_000_000, 10_000
