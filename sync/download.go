@@ -17,8 +17,9 @@ const (
 	// and not read is at most windowMax.
 	windowMin = 4 << 20 / disk.ChunkSize
 	windowMax = 32 << 20 / disk.ChunkSize
-	// slack is how far from where it was a reader may go on and still be one that goes through the blob in order.
-	slack = 1 << 20 / disk.ChunkSize
+	// step is how far from where it was a reader may go on and still be one that goes through the blob in order, and
+	// how much it reads before the window grows, in chunks.
+	step = 1 << 20 / disk.ChunkSize
 )
 
 // download is the fetching of one blob. Readers say what they read; it decides what to request, ahead
@@ -174,14 +175,17 @@ func (dl *download) pace(from, to int) {
 	switch {
 	case dl.part.Chunks() <= small:
 		dl.window = small
-	case from >= dl.next+slack || from < dl.next-slack:
+	case from >= dl.next+step || from < dl.next-step:
 		dl.window, dl.frontier = 0, to
-	case to > dl.next:
+	case stepsTo(to) > stepsTo(dl.next):
 		dl.window = min(max(2*dl.window, windowMin), windowMax)
 	}
 	dl.next = to
 	dl.frontier = max(dl.frontier, to)
 }
+
+// stepsTo is in which step a chunk ends.
+func stepsTo(chunk int) int { return (chunk + step - 1) / step }
 
 // request begins to fetch what of [from,to) is neither there nor under way.
 func (dl *download) request(from, to int, demanded bool) {

@@ -168,3 +168,22 @@ func TestReadGoesOnAfterABrokenTransfer(t *testing.T) {
 		t.Error("wrong bytes")
 	}
 }
+
+// TestReadaheadGrowsWithWhatIsRead, and not with how small the pieces are that it is read in.
+func TestReadaheadGrowsWithWhatIsRead(t *testing.T) {
+	b := newMemBucket()
+	d := b.put(random(40<<20, 1))
+	for _, piece := range []int64{64 << 10, 1 << 20} {
+		h := newHost(t, b, nil)
+		r, err := h.Open(t.Context(), d)
+		must(t, err)
+		for off := int64(0); off < 1<<20; off += piece {
+			_, err := r.ReadAt(t.Context(), make([]byte, piece), off)
+			must(t, err)
+		}
+		if ahead := (r.dl.frontier - step) * disk.ChunkSize; ahead > 4<<20 {
+			t.Errorf("%d bytes are fetched ahead of who has read 1 MiB by %d", ahead, piece)
+		}
+		must(t, r.Close())
+	}
+}
