@@ -202,7 +202,7 @@ func (d *Daemon) mountOn(ctx context.Context, e *sync.Engine, store *disk.Store)
 		ReadOnly: c.ReadOnly, AllowOther: c.AllowOther,
 		UID: c.UID, GID: c.GID, Umask: c.Umask,
 		Refresh: atLeastATick(c.Refresh),
-		Log:     d.log, Source: "layoutfs:" + c.Bucket.Bucket,
+		Log:     d.log, Failed: e.Failed, Source: "layoutfs:" + c.Bucket.Bucket,
 	})
 	if err != nil {
 		return err

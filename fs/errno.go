@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"slices"
 	"syscall"
@@ -58,6 +59,7 @@ func (t *tree) fail(ctx context.Context, op string, on named, err error) syscall
 	switch {
 	case errno == syscall.EIO:
 		t.log.Error("a client is told of an input/output error", "op", op, "path", on.what(), "err", err)
+		t.failed(fmt.Errorf("%s %s: %w", op, on.what(), err))
 	case errno == syscall.EPERM && !errors.As(err, &local):
 		t.log.Warn("a client is told that an operation is not permitted", "op", op, "path", on.what(), "err", err)
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	// Log receives what clients are told as EIO, with its cause. Nil discards it.
 	Log *slog.Logger
 
+	// Failed is told of the same; nil is not. It must not wait.
+	Failed func(error)
+
 	lockWait time.Duration // see lockWait; zero stands for that, less in tests
 	remember int           // see maxRemembered; the same
 
@@ -68,6 +71,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Failed == nil {
+		o.Failed = func(error) {}
 	}
 	if o.Source == "" {
 		o.Source = "layoutfs"

@@ -164,12 +164,12 @@ func (d *scratchOps) Unlink(ctx context.Context, name string) syscall.Errno {
 			return errnoOf(ctx, err)
 		}
 	}
-	return errnoOf(ctx, d.t.removeFrom(d.self, name, syscall.Unlink))
+	return d.t.fail(ctx, "unlink", d.self, d.t.removeFrom(d.self, name, syscall.Unlink))
 }
 
 // Rmdir removes an empty scratch directory.
 func (d *scratchOps) Rmdir(ctx context.Context, name string) syscall.Errno {
-	return errnoOf(ctx, d.t.removeFrom(d.self, name, syscall.Rmdir))
+	return d.t.fail(ctx, "rmdir", d.self, d.t.removeFrom(d.self, name, syscall.Rmdir))
 }
 
 // nodeAt is the node of scratch at a name, or nil.

@@ -30,6 +30,8 @@ type tree struct {
 	names Names
 	log   *slog.Logger
 
+	failed func(error) // is told of what clients are told as EIO
+
 	root  string // mirrors the mount's scratch on local disk
 	spool string // what is written anew over an existing blob, and copies that become blobs
 
@@ -56,7 +58,7 @@ type tree struct {
 
 func newTree(ctx context.Context, o Options) (*tree, error) {
 	t := &tree{
-		blobs: o.Blobs, names: o.Names, log: o.Log, ctx: ctx, room: room{admits: o.Admit, ample: o.Ample},
+		blobs: o.Blobs, names: o.Names, log: o.Log, failed: o.Failed, ctx: ctx, room: room{admits: o.Admit, ample: o.Ample},
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, lockWait: o.lockWait, born: time.Now(),
 		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},

@@ -188,6 +188,9 @@ func (e *Engine) Flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Failed has Status tell of an error that a client was told as EIO: it may come from local disk alone.
+func (e *Engine) Failed(err error) { e.guard.note(err) }
+
 // Status reports what the engine holds and does.
 func (e *Engine) Status() Status {
 	u := e.disk.Usage()

@@ -48,6 +48,11 @@ func newGuard(ctx context.Context, o Options, ended func()) *guard {
 // report remembers a failure.
 func (g *guard) report(err error) {
 	g.errors.Add(1)
+	g.note(err)
+}
+
+// note remembers a failure that was counted where it came up, if it came from here.
+func (g *guard) note(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.last = &Failure{Time: time.Now(), Text: err.Error()}
@@ -112,9 +117,7 @@ func once[T any](ctx context.Context, g *guard, request func(context.Context) (T
 func (g *guard) seen(ctx context.Context, err error) error {
 	err = g.watch.seen(ctx, err)
 	if errors.Is(err, bucket.ErrUnreachable) {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.last = &Failure{Time: time.Now(), Text: err.Error()}
+		g.note(err)
 	}
 	return err
 }
