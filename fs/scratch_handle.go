@@ -49,9 +49,11 @@ func newScratchHandle(ctx context.Context, n *file, f *os.File, flags uint32, en
 	}
 	w, err := reopen(f, int(flags&syscall.O_ACCMODE))
 	if err != nil {
-		h.end = func() {} // who failed ends it
-		_ = h.Release(ctx)
-		return nil, err
+		n.endReader(false)
+		if h.writes {
+			n.countOut() // a whole endWriter takes tree.moves
+		}
+		return nil, errors.Join(err, f.Close())
 	}
 	h.f = w
 	return h, f.Close()
