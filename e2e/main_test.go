@@ -18,6 +18,13 @@ func TestMain(m *testing.M) {
 		serveModelClient()
 		return
 	}
+	if order := os.Getenv(sickEnv); order != "" {
+		if err := serveSickDisk(order); err != nil {
+			fmt.Fprintln(os.Stderr, "sick disk:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	code, err := runAll(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
