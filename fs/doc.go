@@ -7,8 +7,8 @@
 // A scratch file becomes a blob when it is renamed to blobs/ALG/HEX, or closed there.
 //
 // The invariant: the bytes of a blob never change. A commit closes the gate of the file first
-// (gate.go), and what is written to a name that is a blob already goes to a file of its own
-// (rewrite.go).
+// (gate.go), and makes a copy where somebody may write whom that does not keep out (late.go); what is
+// written to a name that is a blob already goes to a file of its own (rewrite.go).
 //
 // Lock order: tree.moves, then file.gate, then file.mu, index.mu, homes.mu and the locks of handles,
 // then the locks of go-fuse. tree.moves is held over calls to the local disk at most; nothing is held

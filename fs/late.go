@@ -28,8 +28,8 @@ func (n *file) settled(ctx context.Context, d digest.Digest) (local string, done
 		return path, func(error) {}, err
 	}
 	n.awaitWriters(ctx)
-	if left, err := n.isLeft(path); err != nil || left {
-		return path, func(error) {}, err
+	if n.isLeft(path) {
+		return path, func(error) {}, nil
 	}
 	if local, err = n.t.copyOf(path); err != nil {
 		return "", nil, err
@@ -39,20 +39,18 @@ func (n *file) settled(ctx context.Context, d digest.Digest) (local string, done
 
 // isLeft says whether nobody has the file at path open for writing, or mapped. From then on nobody will: an open
 // would have to pass the gate. One that was just closed may still be counted by the kernel.
-func (n *file) isLeft(path string) (left bool, err error) {
+func (n *file) isLeft(path string) (left bool) {
 	if n.isWritten() {
-		return false, nil
+		return false
 	}
-	err = onFile(path, os.O_RDONLY, func(f *os.File) error {
-		for deadline := time.Now().Add(patience); ; {
-			left, err = unwritten(f)
-			if left || err != nil || time.Now().After(deadline) {
-				return err
-			}
+	err := onFile(path, os.O_RDONLY, func(f *os.File) error {
+		left = unwritten(f)
+		for deadline := time.Now().Add(patience); !left && time.Now().Before(deadline); left = unwritten(f) {
 			time.Sleep(time.Millisecond) // no event tells of it
 		}
+		return nil
 	})
-	return left, err
+	return left && err == nil
 }
 
 // isWritten says whether a handle of the mount is open for writing.
@@ -64,18 +62,12 @@ func (n *file) isWritten() bool {
 
 // unwritten says whether no process, and not the kernel for one, has a local file open or mapped for writing: then
 // Linux grants a lease for reading.
-func unwritten(f *os.File) (bool, error) {
-	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	if errors.Is(err, unix.EAGAIN) {
-		return false, nil
+func unwritten(f *os.File) bool {
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+		return false
 	}
-	if err == nil {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
-	}
-	if err != nil {
-		return false, fmt.Errorf("ask whether %s is written to: %w", f.Name(), err)
-	}
-	return true, nil
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	return err == nil
 }
 
 // copyOf makes a copy of scratch that nobody else has open.

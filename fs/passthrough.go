@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backing registers the local files that the kernel reads itself (FUSE passthrough).
+// backing registers the local files that the kernel reads and writes itself (FUSE passthrough).
 //
 // This is not left to go-fuse's FilePassthroughFder: its count per node is lowered by the release of
 // every handle, whether it raised it or not, so that an identifier can be given up while an open that
@@ -64,9 +64,8 @@ func (b *backing) tryFile(f *os.File) error {
 	if err != nil {
 		return err
 	}
-	if depth, err := stackDepth(f.Name()); err == nil && depth == 1 {
-		b.writes, _ = unwritten(f)
-	}
+	depth, err := stackDepth(f.Name())
+	b.writes = err == nil && depth == 1 && unwritten(f)
 	return b.unregister(id)
 }
 

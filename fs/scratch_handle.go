@@ -43,20 +43,22 @@ func newScratchHandle(ctx context.Context, n *file, f *os.File, flags uint32, en
 	if !n.countIn(ctx, h) {
 		return nil, errors.Join(errCommits, f.Close())
 	}
-	if h.backed {
+	switch {
+	case !h.writes:
+		return h, nil
+	case h.backed:
 		h.seen, _ = lookAt(f)
 		return h, nil
 	}
 	w, err := reopen(f, int(flags&syscall.O_ACCMODE))
 	if err != nil {
 		n.endReader(false)
-		if h.writes {
-			n.countOut() // a whole endWriter takes tree.moves
-		}
+		n.countOut()
 		return nil, errors.Join(err, f.Close())
 	}
+	_ = f.Close() // it was not written to
 	h.f = w
-	return h, f.Close()
+	return h, nil
 }
 
 // countIn decides whether the kernel reads and writes for a new handle, and counts it; false if a commit is under

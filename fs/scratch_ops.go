@@ -76,7 +76,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 	var h *scratchHandle
 	end := d.t.turn(d.self, name)
 	err := d.t.in(d.self, name, func(path string) error {
-		f, err := d.t.create(path, flags, mode)
+		f, err := create(path, flags)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,11 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 		end()
 		return nil, nil, 0, d.t.fail(ctx, "create", d.self, err)
 	}
-	if errno := h.fill(&out.Attr); errno != 0 {
+	errno := d.t.fail(ctx, "create", d.self, h.f.Chmod(d.t.localMode(mode)))
+	if errno == 0 {
+		errno = h.fill(&out.Attr)
+	}
+	if errno != 0 {
 		_ = h.Release(ctx) // the kernel does not release what it did not get
 		return nil, nil, 0, errno
 	}
@@ -98,18 +102,14 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 	return inode, h, 0, 0
 }
 
-// create makes a local file, and opens it for reading.
-func (t *tree) create(path string, flags, mode uint32) (*os.File, error) {
+// create makes a local file for the daemon alone, and opens it for reading.
+func create(path string, flags uint32) (*os.File, error) {
 	const kept = syscall.O_EXCL | syscall.O_TRUNC
-	f, err := os.OpenFile(path, int(flags&kept)|os.O_RDONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Chmod(localMode(mode&^t.umask, 0o600)); err != nil { // the umask of this process is not the client's
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return os.OpenFile(path, int(flags&kept)|os.O_RDONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 }
+
+// localMode is the permissions of a local file that a client makes; the umask of this process is not the client's.
+func (t *tree) localMode(mode uint32) os.FileMode { return localMode(mode&^t.umask, 0o600) }
 
 // Mknod makes an empty scratch file. Of other kinds there are none: EPERM.
 func (d *scratchOps) Mknod(ctx context.Context, name string, mode, _ uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
@@ -120,12 +120,12 @@ func (d *scratchOps) Mknod(ctx context.Context, name string, mode, _ uint32, out
 	var inode *fusefs.Inode
 	defer d.t.turn(d.self, name)()
 	err := d.t.in(d.self, name, func(path string) error {
-		f, err := d.t.create(path, syscall.O_EXCL, mode)
+		f, err := create(path, syscall.O_EXCL)
 		if err != nil {
 			return err
 		}
 		inode = d.t.homes.put(ctx, d.self, name, d.t.inos.of(d.self, name, syscall.S_IFREG), n)
-		return f.Close()
+		return errors.Join(f.Chmod(d.t.localMode(mode)), f.Close())
 	})
 	if err != nil {
 		return nil, d.t.fail(ctx, "mknod", d.self, err)
