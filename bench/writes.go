@@ -43,6 +43,9 @@ func (b *bench) writeMount(ctx context.Context, s *server, x blob) error {
 		return err
 	}
 	data := filepath.Join(ingest, "data")
+	if err := x.rehearse(data); err != nil {
+		return err
+	}
 	cpu, err := m.used(ctx, func() error {
 		if err := b.timed(key{"W", "scratch", loopback, s.name, layoutfsName}, func() error { return x.write(data) }); err != nil {
 			return err
@@ -65,6 +68,9 @@ func (b *bench) writeMount(ctx context.Context, s *server, x blob) error {
 // writeLocal writes the file beside the cache directory, and uploads it with the SDK.
 func (b *bench) writeLocal(ctx context.Context, s *server, x blob) error {
 	path := filepath.Join(b.dir, "local")
+	if err := x.rehearse(path); err != nil {
+		return err
+	}
 	if err := b.timed(key{"W", "scratch", loopback, s.name, localName}, func() error { return x.write(path) }); err != nil {
 		return err
 	}
