@@ -38,9 +38,10 @@ type watch struct {
 
 	wg sync.WaitGroup // the probing
 
-	mu     sync.Mutex // guards following; a leaf: nothing is called under it
-	outage *outage    // nil while the bucket answers
-	closed bool
+	mu       sync.Mutex // guards following; a leaf: nothing is called under it
+	outage   *outage    // nil while the bucket answers
+	answered time.Time  // when it did last
+	closed   bool
 }
 
 func (w *watch) now() *outage {
@@ -67,7 +68,7 @@ func (w *watch) await(ctx context.Context) error {
 }
 
 // seen takes the outcome of a request. A caller that gave up says nothing about the bucket, one whose
-// deadline passed does.
+// deadline passed does, unless the bucket has just answered others: then there was too much to ask for.
 func (w *watch) seen(ctx context.Context, err error) error {
 	if err == nil {
 		w.end()
@@ -79,12 +80,22 @@ func (w *watch) seen(ctx context.Context, err error) error {
 	case errors.Is(err, bucket.ErrUnreachable):
 	case ctx.Err() != nil, errors.Is(err, bucket.ErrBusy):
 		err = fmt.Errorf("%w: %w", bucket.ErrUnreachable, err)
+		if ctx.Err() != nil && w.answers() {
+			return err
+		}
 	default:
 		w.end() // an answer, if not the one that was hoped for
 		return err
 	}
 	w.begin(err)
 	return err
+}
+
+// answers says whether the bucket has answered a moment ago.
+func (w *watch) answers() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outage == nil && time.Since(w.answered) < probeEvery
 }
 
 func (w *watch) begin(err error) {
@@ -109,7 +120,7 @@ func (w *watch) said(o *outage) error {
 func (w *watch) end() {
 	w.mu.Lock()
 	o := w.outage
-	w.outage = nil
+	w.outage, w.answered = nil, time.Now()
 	w.mu.Unlock()
 	if o != nil {
 		close(o.over)

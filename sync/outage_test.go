@@ -144,3 +144,32 @@ func TestACallerThatGaveUpSaysNothingOfTheBucket(t *testing.T) {
 		}
 	})
 }
+
+// TestADeadlineThatPassesAmongAnswersIsNoOutage: thousands of names may be more than can be read in its time.
+func TestADeadlineThatPassesAmongAnswersIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newMemBucket()
+		g, up := outageGuard(t, b)
+		up()
+		b.failing(func(ctx context.Context, verb, _ string) error {
+			if verb == "getname" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		late, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		time.AfterFunc(10*time.Second-probeEvery/2, func() {
+			if _, err := g.StatBlob(t.Context(), nothing); !errors.Is(err, iofs.ErrNotExist) {
+				t.Error(err)
+			}
+		})
+		if _, err := g.GetNameUpTo(late, "x", bucket.MaxNameSize); !errors.Is(err, bucket.ErrUnreachable) {
+			t.Error(err)
+		}
+		if ok, _ := g.state(); !ok {
+			t.Error("the bucket counts as down")
+		}
+	})
+}
