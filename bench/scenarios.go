@@ -12,7 +12,7 @@ func (b *bench) scenarios() []scenario {
 	return []scenario{
 		{name: "W over loopback", rows: w, links: fast, server: versitygw, begin: b.caches(newW, loopback, b.all()...)},
 		{name: "W over the slow link", rows: w, links: far, server: versitygw, begin: b.caches(newW, slow, ours(), own(), folder())},
-		{name: "F over the slow link", rows: []string{"F"}, links: far, server: versitygw, begin: b.caches(newF, slow, ours(), own(), folder())},
+		{name: "F over the slow link", rows: []string{"F"}, links: far, server: versitygw, begin: b.caches(newF, slow, ours(), own())},
 		{name: "reads", rows: []string{"R", "C"}, links: both, server: versitygw, begin: b.reads},
 		{name: "writes", rows: []string{"W", "C"}, links: fast, server: versitygw, begin: b.writes},
 		{name: "first bytes", rows: []string{"T"}, links: far, server: versitygw, begin: b.touch},
