@@ -14,7 +14,8 @@ const (
 	// small blobs are fetched whole, in chunks.
 	small = 4 << 20 / disk.ChunkSize
 	// windowMin and windowMax bound the readahead of a sequential reader, in chunks. What is fetched
-	// and not read is at most windowMax.
+	// and not read is at most windowMax, or half of what was read in order: who has read so much reads on, and the
+	// link is not to wait for him.
 	windowMin = 4 << 20 / disk.ChunkSize
 	windowMax = 32 << 20 / disk.ChunkSize
 	// step is how far from where it was a reader may go on and still be one that goes through the blob in order, and
@@ -41,7 +42,8 @@ type download struct {
 	flying    map[int]bool
 	failed    map[int]error
 	changed   chan struct{} // closed and replaced when a chunk arrives or fails
-	next      int           // where a sequential reader goes on
+	start     int           // where a sequential reader began
+	next      int           // where he goes on
 	window    int           // how far ahead of it is requested
 	frontier  int           // up to where it was requested
 	verifying bool
@@ -176,9 +178,9 @@ func (dl *download) pace(from, to int) {
 	case dl.part.Chunks() <= small:
 		dl.window = small
 	case from >= dl.next+step || from < dl.next-step:
-		dl.window, dl.frontier = 0, to
+		dl.window, dl.frontier, dl.start = 0, to, from
 	case stepsTo(to) > stepsTo(dl.next):
-		dl.window = min(max(2*dl.window, windowMin), windowMax)
+		dl.window = min(max(2*dl.window, windowMin), max(windowMax, (to-dl.start)/2))
 	}
 	dl.next = to
 	dl.frontier = max(dl.frontier, to)

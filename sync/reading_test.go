@@ -173,6 +173,7 @@ func TestReadGoesOnAfterABrokenTransfer(t *testing.T) {
 func TestReadaheadGrowsWithWhatIsRead(t *testing.T) {
 	b := newMemBucket()
 	d := b.put(random(40<<20, 1))
+	var dl *download
 	for _, piece := range []int64{64 << 10, 1 << 20} {
 		h := newHost(t, b, nil)
 		r, err := h.Open(t.Context(), d)
@@ -185,5 +186,17 @@ func TestReadaheadGrowsWithWhatIsRead(t *testing.T) {
 			t.Errorf("%d bytes are fetched ahead of who has read 1 MiB by %d", ahead, piece)
 		}
 		must(t, r.Close())
+		dl = &download{part: r.dl.part}
+	}
+	for c := range 3 * windowMax {
+		dl.pace(c, c+1)
+	}
+	if most := 3 * windowMax / 2; dl.window > most || dl.window < most-step {
+		t.Errorf("%d chunks are fetched ahead of who has read %d in order", dl.window, 3*windowMax)
+	}
+	dl.pace(9*windowMax, 9*windowMax+1)
+	dl.pace(9*windowMax+1, 9*windowMax+1+step)
+	if dl.window != windowMin {
+		t.Errorf("%d chunks are fetched ahead of who has just jumped", dl.window)
 	}
 }
