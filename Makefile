@@ -30,7 +30,7 @@ FUZZTIME ?= 20s
 # seed of its choices.
 CHAOS  := Test(Kill|PowerLoss|DamagedIndex|HostileBucket|Chaos.*)$$
 ROUNDS ?= 35
-MANY   ?= 10m
+MANY   ?= 6m
 SEED   ?= $(shell date +%s)
 
 .PHONY: help
