@@ -18,13 +18,9 @@ func (b *bench) writes(ctx context.Context, s *server) (round, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, n int) error {
-		steps := []func(context.Context, *server, blob) error{b.writeMount, b.writeLocal}
-		for i := range steps {
-			if err := steps[(i+n)%len(steps)](ctx, s, x); err != nil {
-				return err
-			}
-		}
-		return nil
+		mount := func() error { return b.writeMount(ctx, s, x) }
+		local := func() error { return b.writeLocal(ctx, s, x) }
+		return inTurns(n, mount, local)
 	}, nil
 }
 

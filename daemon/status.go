@@ -18,7 +18,7 @@ type Status struct {
 	Started    time.Time `json:"started"`
 	Uptime     float64   `json:"uptime_seconds"`
 	Goroutines int       `json:"goroutines"`
-	Heap       int64     `json:"heap"` // what the last garbage collection left
+	Heap       int64     `json:"heap"` // bytes that the last garbage collection left
 
 	Bucket      BucketStatus      `json:"bucket"`
 	Cache       CacheStatus       `json:"cache"`

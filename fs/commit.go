@@ -95,11 +95,13 @@ func (n *file) leaveScratch() {
 
 // handOver commits the file, or a copy if somebody may still write to it whom the gate does not keep out.
 func (n *file) handOver(ctx context.Context, d digest.Digest) error {
-	path, done, err := n.settled(ctx, d)
+	path, done, err := n.settled(ctx)
 	if err != nil {
 		return err
 	}
-	err = n.t.blobs.Commit(ctx, path, d)
+	if err = n.adopt(d, path); err == nil {
+		err = n.t.blobs.Commit(ctx, path, d)
+	}
 	done(err)
 	if errors.Is(err, iofs.ErrNotExist) {
 		n.t.outliveNames()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,12 +16,12 @@ import (
 // writes on writes to a file that has no name, and is told when he closes it.
 
 // settled is the local file to make a blob of: that of the scratch, or a copy. done is told how that went.
-func (n *file) settled(ctx context.Context, d digest.Digest) (local string, done func(error), err error) {
+func (n *file) settled(ctx context.Context) (local string, done func(error), err error) {
 	var path string
 	var kernel bool
 	err = n.t.at(&n.at, func(p string) error {
 		path, kernel = p, n.mayBeBacked()
-		return n.adopt(d, p)
+		return nil
 	})
 	if err != nil || !kernel {
 		return path, func(error) {}, err
@@ -34,7 +33,7 @@ func (n *file) settled(ctx context.Context, d digest.Digest) (local string, done
 	if local, err = n.t.copyOf(path); err != nil {
 		return "", nil, err
 	}
-	return local, func(err error) { n.replaced(path, local, err) }, n.adopt(d, local)
+	return local, func(err error) { n.replaced(path, local, err) }, nil
 }
 
 // isLeft says whether nobody has the file at path open for writing, or mapped. From then on nobody will: an open

@@ -26,10 +26,7 @@ func (e *Engine) walk(ctx context.Context, root ocispec.Descriptor, b []byte) ([
 	closure := []ocispec.Descriptor{bare(root)}
 	seen := map[digest.Digest]bool{root.Digest: true}
 	var todo []ocispec.Descriptor
-	for walked := 0; b != nil; walked++ {
-		if walked > maxManifests || len(closure) > maxClosure {
-			return nil, fmt.Errorf("manifest %s names more than %d manifests or %d blobs", root.Digest, maxManifests, maxClosure)
-		}
+	for walked := 1; b != nil; walked++ {
 		m, err := cacheconfig.ParseManifest(b)
 		if err != nil {
 			return nil, fmt.Errorf("manifest %s: %w", root.Digest, err)
@@ -40,7 +37,10 @@ func (e *Engine) walk(ctx context.Context, root ocispec.Descriptor, b []byte) ([
 				closure = append(closure, bare(c))
 			}
 		}
-		if b, todo, err = e.readFirst(ctx, append(todo, m.Manifests...)); err != nil {
+		if todo = append(todo, m.Manifests...); walked+len(todo) > maxManifests || len(closure) > maxClosure {
+			return nil, fmt.Errorf("manifest %s names more than %d manifests or %d blobs", root.Digest, maxManifests, maxClosure)
+		}
+		if b, todo, err = e.readFirst(ctx, todo); err != nil {
 			return nil, err
 		}
 	}

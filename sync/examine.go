@@ -216,9 +216,12 @@ func (e *Engine) note(name string, ent entry, h health) {
 func (e *Engine) missing(ctx context.Context, closure []ocispec.Descriptor) (gone map[digest.Digest]bool, lost bool, err error) {
 	var mu sync.Mutex // guards gone and lost
 	gone = map[digest.Digest]bool{}
-	e.presence.expect(ctx, e.unknown(closure))
-	err = each(ctx, closure, func(ctx context.Context, d ocispec.Descriptor) error {
-		have, isLost, err := e.have(ctx, d)
+	unknown := slices.DeleteFunc(slices.Clone(closure), e.isKnown)
+	if e.guard.up() {
+		e.presence.expect(ctx, len(unknown))
+	}
+	err = each(ctx, unknown, func(ctx context.Context, d ocispec.Descriptor) error {
+		have, isLost, err := e.bucketHas(ctx, d)
 		if !have && err == nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -230,20 +233,8 @@ func (e *Engine) missing(ctx context.Context, closure []ocispec.Descriptor) (gon
 	return gone, lost, err
 }
 
-// unknown counts the blobs that the bucket has to be asked for.
-func (e *Engine) unknown(closure []ocispec.Descriptor) (n int) {
-	for _, d := range closure {
-		if e.guard.up() && !e.isKnown(d) {
-			n++
-		}
-	}
-	return n
-}
-
-func (e *Engine) have(ctx context.Context, d ocispec.Descriptor) (have, lost bool, err error) {
-	if e.isKnown(d) {
-		return true, false, nil
-	}
+// bucketHas says whether the bucket has a blob, and else whether that is known: it may not answer.
+func (e *Engine) bucketHas(ctx context.Context, d ocispec.Descriptor) (have, lost bool, err error) {
 	if !e.guard.up() {
 		return false, false, nil
 	}

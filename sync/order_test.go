@@ -153,3 +153,19 @@ func TestManifestOfLostBlobsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestManifestThatNamesTooManyIsRefused before any of them is looked for.
+func TestManifestThatNamesTooManyIsRefused(t *testing.T) {
+	h := newHost(t, newMemBucket(), nil)
+	var absent []cache
+	for i := range maxManifests + 1 {
+		absent = append(absent, cache{desc: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(fmt.Sprint(i)), Size: 10}})
+	}
+	_, err := h.write(indexManifest(t, absent...).manifest)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("more than %d manifests", maxManifests)) {
+		t.Errorf("commit: %v", err)
+	}
+	if n := h.Status().Counters.Requests; n > 1 { // the upload of the manifest itself
+		t.Errorf("%d requests were made for it", n)
+	}
+}
