@@ -170,6 +170,7 @@ func (w *crowd) export(r *rand.Rand, h *host, name string) {
 func (w *crowd) read(h *host, name string) {
 	began := time.Now()
 	d, err := importFrom(h.path(name), "latest")
+	ended := time.Now()
 	switch {
 	case errors.Is(err, errWrongBytes):
 		w.t.Error(err)
@@ -183,7 +184,9 @@ func (w *crowd) read(h *host, name string) {
 	defer w.mu.Unlock()
 	w.count["imports"]++
 	if why := w.stale(name, d, began); why != "" {
-		w.t.Errorf("an import of %q at %s shows %q: %s", name, began.Format(time.StampMicro), d, why)
+		_, again := importFrom(h.path(name), "latest")
+		w.t.Errorf("an import of %q in %s from %s to %s shows %q (%v; again: %v): %s", name, h.mnt,
+			began.Format(time.StampMicro), ended.Format(time.StampMicro), d, err, again, why)
 	}
 }
 

@@ -288,6 +288,9 @@ func (p *preparing) Prepare(ctx context.Context, path string) {
 	p.told <- string(b)
 }
 
+// Expect implements Preparer.
+func (*preparing) Expect(string, digest.Digest, int64) {}
+
 // preparingMount is a mount of such a pool.
 func preparingMount(t *testing.T, hold func(context.Context)) (*rig, *preparing) {
 	t.Helper()

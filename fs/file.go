@@ -186,6 +186,7 @@ func (n *file) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 		h, err := n.openScratch(ctx, flags)
 		switch {
 		case err == nil:
+			n.announce(h)
 			return h, 0, n.cut(ctx, h, flags)
 		case errors.Is(err, errCommits):
 			continue

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -238,5 +239,44 @@ func TestIngestsOfManyWritersAtOnce(t *testing.T) {
 	r.wantBlob(t, shared)
 	for _, scope := range []string{"", "a", "b"} {
 		wantNames(t, r.path(scope, "ingest"))
+	}
+}
+
+// expecting is a pool that is told of blobs that are to come.
+type expecting struct {
+	*fakeBlobs
+	told chan string
+}
+
+func (*expecting) Prepare(context.Context, string) {}
+
+func (p *expecting) Expect(path string, d digest.Digest, size int64) {
+	p.told <- fmt.Sprint(filepath.Base(path), " ", d, " ", size)
+}
+
+// TestWriterOfAnIngestSaysWhatComes, when it begins, and when it goes on after a break.
+func TestWriterOfAnIngestSaysWhatComes(t *testing.T) {
+	p := &expecting{told: make(chan string, 10)}
+	r := testMount(t, func(o *Options) {
+		p.fakeBlobs = o.Blobs.(*fakeBlobs)
+		o.Blobs = p
+	})
+	d := digest.FromString("content")
+	w := beginIngest(t, r.path(), "layer-"+d.String(), 7)
+	w.write([]byte("cont"))
+	w.close()
+	w.open()
+	for range 2 {
+		if told, want := <-p.told, fmt.Sprint("data ", d, " ", 7); told != want {
+			t.Errorf("it is told of %q, want %q", told, want)
+		}
+	}
+	w.close()
+	beginIngest(t, r.path(), "a name", 7).close()
+	beginIngest(t, r.path(), "layer-sha256:no", 7).close()
+	beginIngest(t, r.path(), "layer-"+digest.FromString("of unknown size").String(), 0).close()
+	put(t, r.path("data"), []byte("without anything beside it"))
+	if len(p.told) > 0 {
+		t.Errorf("it is told of %q", <-p.told)
 	}
 }

@@ -98,6 +98,7 @@ func (d *scratchOps) Create(ctx context.Context, name string, flags, mode uint32
 		_ = h.Release(ctx) // the kernel does not release what it did not get
 		return nil, nil, 0, errno
 	}
+	n.announce(h)
 	out.SetAttrTimeout(scratchTTL)
 	return inode, h, 0, 0
 }

@@ -20,6 +20,12 @@ type BlobBucket interface {
 	ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error]
 }
 
+// AheadBucket is what a BlobBucket may be, too: it begins to upload a blob while it is written, and PutBlob goes on
+// with that (see bucket.Client.PutAhead).
+type AheadBucket interface {
+	PutAhead(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error
+}
+
 // NameBucket is the half of the bucket that holds names.
 type NameBucket interface {
 	GetNameUpTo(ctx context.Context, name string, limit int64) (bucket.Name, error)
@@ -30,6 +36,7 @@ type NameBucket interface {
 }
 
 var (
-	_ BlobBucket = (*bucket.Client)(nil)
-	_ NameBucket = (*bucket.Client)(nil)
+	_ BlobBucket  = (*bucket.Client)(nil)
+	_ AheadBucket = (*bucket.Client)(nil)
+	_ NameBucket  = (*bucket.Client)(nil)
 )

@@ -95,6 +95,7 @@ type Engine struct {
 	pending  pending
 	turns    turns // with a name, to publish or delete it
 	tags     tags
+	early    chan struct{} // a place for each upload of what is still written
 
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
@@ -113,6 +114,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		catalog: newCatalog(), objects: newObjects(),
 		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
 		tags:    tags{configured: o.Configured},
+		early:   make(chan struct{}, o.Uploads),
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	e.guard = newGuard(e.ctx, o, e.answers)

@@ -31,6 +31,7 @@ type memBucket struct {
 
 	hides     bool            // as MinIO: listings leave out the name a/b when there is a
 	signposts map[string]bool // but not these
+	old       map[string]bool // listings are of before these names were written
 }
 
 type memBlob struct {
@@ -203,6 +204,9 @@ func (m *memBucket) EnsureListed(ctx context.Context, name string) error {
 
 // lists says whether listings show a name.
 func (m *memBucket) lists(name string) bool {
+	if m.old[name] {
+		return false
+	}
 	return !m.hides || m.signposts[name] || !isBeneath(name, func(above string) bool { _, ok := m.names[above]; return ok })
 }
 

@@ -135,6 +135,14 @@ func (g *guard) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, siz
 	return err
 }
 
+// putAhead is not tried again: PutBlob does all that it did not do.
+func (g *guard) putAhead(ctx context.Context, to AheadBucket, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error {
+	_, err := hastily(ctx, g, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, to.PutAhead(ctx, d, r, size, written)
+	})
+	return err
+}
+
 func (g *guard) TouchBlob(ctx context.Context, d digest.Digest, size int64) error {
 	_, err := patiently(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.blobs.TouchBlob(ctx, d, size) })
 	return err

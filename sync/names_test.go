@@ -176,6 +176,29 @@ func TestEveryHostSeesWhatWasPublished(t *testing.T) {
 	}
 }
 
+// TestAnOldListingTakesNoNameAway: what it lacks is asked for.
+func TestAnOldListingTakesNoNameAway(t *testing.T) {
+	b := newMemBucket()
+	c := newCache(t, random(100, 1))
+	h := newHost(t, b, nil)
+	must(t, h.export("app", latest, c))
+	second := newHost(t, b, nil)
+	wantShown := func(want digest.Digest) {
+		t.Helper()
+		if got := second.shownTags("app")[latest]; got != want {
+			t.Errorf("it shows %q, want %q", got, want)
+		}
+	}
+	wantShown(c.desc.Digest)
+	b.old = map[string]bool{"app": true}
+	wantShown(c.desc.Digest)
+	if n := b.count("ensurelisted"); n > 0 {
+		t.Errorf("other hosts are shown it %d times: every listing would be old for them", n)
+	}
+	must(t, b.DeleteName(t.Context(), "app"))
+	wantShown("")
+}
+
 // TestAPublicationIsOneRequest is what the update of index.json costs, under a lock that other builds find
 // taken.
 func TestAPublicationIsOneRequest(t *testing.T) {

@@ -79,11 +79,8 @@ func (e *Engine) list(ctx context.Context, scope string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asksNames)
 	for _, name := range gone {
-		if isBeneath(name, func(above string) bool { _, ok := listing[above]; return ok }) {
-			g.Go(func() error { return e.readUnlisted(ctx, name) })
-		} else if err := e.dropName(name); err != nil {
-			return errors.Join(err, g.Wait())
-		}
+		beneath := isBeneath(name, func(above string) bool { _, ok := listing[above]; return ok })
+		g.Go(func() error { return e.readUnlisted(ctx, name, beneath) })
 	}
 	for _, name := range changed {
 		g.Go(func() error { return e.readName(ctx, name) })
@@ -108,13 +105,16 @@ func isBeneath(name string, is func(above string) bool) bool {
 	return false
 }
 
-// readUnlisted reads a name that is not listed and may be there all the same: of the objects a and a/b, MinIO
-// lists a alone.
-func (e *Engine) readUnlisted(ctx context.Context, name string) error {
+// readUnlisted reads a name that is not listed any more and may be there all the same: a listing may be old, and of
+// the objects a and a/b MinIO lists a alone.
+func (e *Engine) readUnlisted(ctx context.Context, name string, beneath bool) error {
 	if err := e.readName(ctx, name); err != nil {
 		return err
 	}
-	if _, ok := e.catalog.get(name); ok {
+	switch _, there := e.catalog.get(name); {
+	case !there:
+		e.log.Info("a name is gone from the bucket", "name", name)
+	case beneath:
 		e.ensureListed(ctx, name)
 	}
 	return nil

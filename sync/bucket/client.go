@@ -3,11 +3,13 @@ package bucket
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/opencontainers/go-digest"
 )
 
 // Options of Open. The zero value is good.
@@ -43,6 +45,8 @@ type Client struct {
 	page    int32             // objects; 0: the server's choice
 	journal Journal           // of uploads in parts; nil: none is kept
 	left    map[string]string // IDs and keys of what the journal knew of before
+	aheads  *aheads
+	seed    maphash.Seed // of the sums of parts
 
 	checkWithin time.Duration // how long a person waits for Check at most; less in tests
 }
@@ -74,6 +78,8 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		single:  cmp.Or(o.PartSize, 32<<20),
 		maxCopy: maxCopySize,
 		page:    o.PageSize,
+		aheads:  &aheads{by: map[digest.Digest]*ahead{}},
+		seed:    maphash.MakeSeed(),
 
 		checkWithin: 10 * time.Second,
 	}, nil

@@ -29,6 +29,8 @@ type part struct {
 	off, len int64
 }
 
+func (p part) end() int64 { return p.off + p.len }
+
 // cut divides size bytes into equal parts but for the last, as R2 wants it, of at least low bytes and no
 // more of them than S3 takes.
 func cut(size, low int64) []part {
@@ -55,39 +57,73 @@ type multipart struct {
 type sendPart func(ctx context.Context, m *multipart, p part) (etag *string, err error)
 
 func (c *Client) putParts(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
-	return c.inParts(ctx, c.blobKey(d), nil, cut(size, c.part), func(ctx context.Context, m *multipart, p part) (*string, error) {
-		out, err := c.s3.UploadPart(ctx, &s3.UploadPartInput{
-			Bucket: &c.config.Bucket, Key: &m.key, UploadId: m.id, PartNumber: &p.number,
-			Body: io.NewSectionReader(r, p.off, p.len), ContentLength: &p.len,
-		}, unsignedOverTLS)
-		if err != nil {
-			return nil, err
-		}
-		return out.ETag, nil
-	})
+	parts := cut(size, c.part)
+	if b, ok := c.aheads.take(ctx, d, size); ok {
+		return b.m.finish(ctx, parts, b.goOn(r))
+	}
+	return c.inParts(ctx, c.blobKey(d), nil, parts, putPart(r))
+}
+
+// putPart sends parts of r.
+func putPart(r io.ReaderAt) sendPart {
+	return func(ctx context.Context, m *multipart, p part) (*string, error) {
+		return m.put(ctx, p, io.NewSectionReader(r, p.off, p.len))
+	}
+}
+
+func (m *multipart) put(ctx context.Context, p part, body io.ReadSeeker) (etag *string, err error) {
+	out, err := m.c.s3.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &m.c.config.Bucket, Key: &m.key, UploadId: m.id, PartNumber: &p.number,
+		Body: body, ContentLength: &p.len,
+	}, unsignedOverTLS)
+	if err != nil {
+		return nil, err
+	}
+	return out.ETag, nil
 }
 
 // inParts makes the object key of parts, or leaves nothing behind.
 func (c *Client) inParts(ctx context.Context, key string, metadata map[string]string, parts []part, send sendPart) error {
+	m, err := c.begin(ctx, key, metadata)
+	if err != nil {
+		return err
+	}
+	return m.finish(ctx, parts, send)
+}
+
+// begin begins an upload in parts, which must end with finish or drop.
+func (c *Client) begin(ctx context.Context, key string, metadata map[string]string) (*multipart, error) {
 	out, err := c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &c.config.Bucket, Key: &key, Metadata: metadata,
 	})
 	if err != nil {
-		return fmt.Errorf("begin an upload in parts: %w", err)
+		return nil, fmt.Errorf("begin an upload in parts: %w", err)
 	}
 	m := &multipart{c: c, key: key, id: out.UploadId}
-	err = c.noted(Journal.BeginUpload, key, *m.id)
-	var done []types.CompletedPart
-	if err == nil {
-		done, err = m.sendAll(ctx, parts, send)
+	if err := c.noted(Journal.BeginUpload, key, *m.id); err != nil {
+		return nil, m.drop(ctx, err)
 	}
+	return m, nil
+}
+
+// finish sends the parts and puts them together, or leaves nothing behind.
+func (m *multipart) finish(ctx context.Context, parts []part, send sendPart) error {
+	done, err := m.sendAll(ctx, parts, send)
 	if err == nil {
 		err = m.complete(ctx, done, parts)
 	}
-	if err != nil && !m.abort(ctx) {
+	if err != nil {
+		return m.drop(ctx, err)
+	}
+	return m.c.noted(Journal.EndUpload, m.key, *m.id)
+}
+
+// drop has the server forget the parts, because of err.
+func (m *multipart) drop(ctx context.Context, err error) error {
+	if !m.abort(ctx) {
 		return err // the journal keeps it, for the next process to drop
 	}
-	return errors.Join(err, c.noted(Journal.EndUpload, key, *m.id))
+	return errors.Join(err, m.c.noted(Journal.EndUpload, m.key, *m.id))
 }
 
 // sendAll sends the parts, as many at once as the client has tokens for; the first failure stops the rest.
@@ -128,7 +164,7 @@ func (m *multipart) complete(ctx context.Context, done []types.CompletedPart, pa
 	if codeOf(err) == "NoSuchUpload" {
 		last := parts[len(parts)-1]
 		head, headErr := m.c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &m.c.config.Bucket, Key: &m.key})
-		if headErr == nil && aws.ToInt64(head.ContentLength) == last.off+last.len {
+		if headErr == nil && aws.ToInt64(head.ContentLength) == last.end() {
 			return nil
 		}
 	}

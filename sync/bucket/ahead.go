@@ -1,0 +1,169 @@
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+)
+
+// ahead is an upload in parts that begins while its blob is still written. What is sent may be wrong: who wrote it
+// may write it anew. So each part is remembered with a sum of what went over the wire, and PutBlob, which knows
+// that nobody writes any more, takes the upload over and sends again what has another sum now.
+type ahead struct {
+	size   int64
+	takers chan context.Context // whose PutBlob goes on with it
+	begun  chan begun           // what it is given; closed if there is nothing to go on with
+}
+
+// begun is an upload some parts of which are sent.
+type begun struct {
+	m    *multipart
+	sent []sentPart // by number; one that was not sent has no ETag
+}
+
+type sentPart struct {
+	etag *string
+	sum  uint64
+}
+
+// aheads are the uploads of a client that began ahead.
+type aheads struct {
+	mu sync.Mutex // guards following; a leaf
+	by map[digest.Digest]*ahead
+}
+
+// enter notes an upload; nil if there is one of that blob.
+func (x *aheads) enter(d digest.Digest, size int64) *ahead {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.by[d] != nil {
+		return nil
+	}
+	a := &ahead{size: size, takers: make(chan context.Context), begun: make(chan begun)}
+	x.by[d] = a
+	return a
+}
+
+func (x *aheads) leave(d digest.Digest, a *ahead) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.by, d)
+	close(a.begun)
+}
+
+// take ends an upload ahead, and returns what there is of it. It waits for the parts that are on their way.
+func (x *aheads) take(ctx context.Context, d digest.Digest, size int64) (begun, bool) {
+	x.mu.Lock()
+	a := x.by[d]
+	x.mu.Unlock()
+	if a == nil || a.size != size {
+		return begun{}, false
+	}
+	select {
+	case a.takers <- ctx:
+	case b, ok := <-a.begun: // it has failed
+		return b, ok
+	case <-ctx.Done():
+		return begun{}, false
+	}
+	select {
+	case b, ok := <-a.begun:
+		return b, ok
+	case <-ctx.Done():
+		return begun{}, false
+	}
+}
+
+// PutAhead uploads what there is of a blob that is still written to r, if it is so large that it goes up in parts.
+// written tells how many bytes there are so far. It returns when PutBlob has taken over what was sent. When written is
+// closed or the context ends, what was sent is dropped. The blob is in the bucket after PutBlob alone: an error
+// here means no more than that it will take longer.
+func (c *Client) PutAhead(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error {
+	if size <= c.single {
+		return nil
+	}
+	a := c.aheads.enter(d, size)
+	if a == nil {
+		return nil
+	}
+	defer c.aheads.leave(d, a)
+	return c.fail(ctx, c.putAhead(ctx, a, c.blobKey(d), localReader{r}, written), "upload blob %s of %d bytes while it is written", d, size)
+}
+
+func (c *Client) putAhead(ctx context.Context, a *ahead, key string, r io.ReaderAt, written <-chan int64) error {
+	m, err := c.begin(ctx, key, nil)
+	if err != nil {
+		return err
+	}
+	sent, taker, err := m.sendAhead(ctx, r, cut(a.size, c.part), a.takers, written)
+	if err == nil && taker != nil {
+		select {
+		case a.begun <- begun{m: m, sent: sent}:
+			return nil
+		case <-taker.Done():
+		}
+	}
+	return m.drop(ctx, err)
+}
+
+// sendAhead sends parts as they are written, until somebody takes them over. taker is nil if nobody does.
+func (m *multipart) sendAhead(ctx context.Context, r io.ReaderAt, parts []part, takers <-chan context.Context, written <-chan int64) (sent []sentPart, taker context.Context, err error) {
+	sent = make([]sentPart, len(parts))
+	group, groupCtx := errgroup.WithContext(ctx)
+	places := make(chan struct{}, partsPerBlob)
+	next, there, more := 0, int64(0), true
+	for more && taker == nil && groupCtx.Err() == nil {
+		var place chan<- struct{} // none unless the next part is there
+		if next < len(parts) && parts[next].end() <= there {
+			place = places
+		}
+		select {
+		case there, more = <-written:
+		case taker = <-takers:
+		case <-groupCtx.Done():
+		case place <- struct{}{}:
+			p, to := parts[next], &sent[next]
+			next++
+			group.Go(func() (err error) {
+				defer func() { <-places }()
+				*to, err = m.sendPart(groupCtx, r, p)
+				return err
+			})
+		}
+	}
+	err = group.Wait()
+	return sent, taker, err
+}
+
+func (m *multipart) sendPart(ctx context.Context, r io.ReaderAt, p part) (sentPart, error) {
+	if err := m.c.acquire(ctx); err != nil {
+		return sentPart{}, err
+	}
+	defer m.c.release()
+	body := m.c.summed(r, p)
+	etag, err := m.put(ctx, p, body)
+	if err != nil {
+		return sentPart{}, fmt.Errorf("part %d: %w", p.number, err)
+	}
+	return sentPart{etag: etag, sum: body.sum()}, nil
+}
+
+// goOn sends what is not sent yet, and what is not as it was when it was sent.
+func (b begun) goOn(r io.ReaderAt) sendPart {
+	return func(ctx context.Context, m *multipart, p part) (*string, error) {
+		if was := b.sent[p.number-1]; was.etag != nil {
+			sum, err := m.c.sumOf(r, p)
+			if err != nil {
+				return nil, err
+			}
+			if sum == was.sum {
+				return was.etag, nil
+			}
+		}
+		return putPart(r)(ctx, m, p)
+	}
+}

@@ -1,0 +1,86 @@
+package bucket_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/sync/bucket"
+	"github.com/layoutfs/layoutfs/sync/bucket/buckettest"
+)
+
+// TestFailureAheadIsNone: what is refused while a blob is written costs no more than that it is sent later.
+func TestFailureAheadIsNone(t *testing.T) {
+	t.Parallel()
+	var refused atomic.Bool
+	f := &fault{do: func(_ int64, r *http.Request) (*http.Response, error) {
+		if r.URL.Query().Get("partNumber") == "2" && refused.CompareAndSwap(false, true) {
+			return answer(r, 403, "AccessDenied"), nil
+		}
+		return nil, nil
+	}}
+	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
+	b := buckettest.Bytes(11 << 20)
+	d := digest.FromBytes(b)
+	written := make(chan int64, 1)
+	written <- int64(len(b))
+	err := c.PutAhead(t.Context(), d, bytes.NewReader(b), int64(len(b)), written)
+	if !errors.Is(err, bucket.ErrDenied) || !refused.Load() {
+		t.Errorf("PutAhead: %v", err)
+	}
+	wantNoUploads(t, c)
+	if err := c.PutBlob(t.Context(), d, bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := buckettest.Get(t.Context(), c, d, 0, -1); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("get: %d bytes, %v", len(got), err)
+	}
+}
+
+// TestNobodyTakesOver: who is stopped while he takes over what was sent, or before that, leaves nothing behind.
+func TestNobodyTakesOver(t *testing.T) {
+	t.Parallel()
+	held := make(chan struct{})
+	part := make(chan struct{}, 10)
+	f := &fault{do: func(_ int64, r *http.Request) (*http.Response, error) {
+		if r.URL.Query().Get("partNumber") != "" {
+			part <- struct{}{}
+			<-held
+		}
+		return nil, nil
+	}}
+	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
+	b := buckettest.Bytes(6 << 20)
+	d := digest.FromBytes(b)
+	written := make(chan int64, 1)
+	written <- int64(len(b))
+	ended := make(chan error)
+	go func() { ended <- c.PutAhead(t.Context(), d, bytes.NewReader(b), int64(len(b)), written) }()
+	<-part
+	<-part
+	ctx, cancel := context.WithCancel(t.Context())
+	put := make(chan error)
+	go func() { put <- c.PutBlob(ctx, d, bytes.NewReader(b), int64(len(b))) }()
+	cancel()
+	if err := <-put; !errors.Is(err, context.Canceled) {
+		t.Errorf("PutBlob: %v", err)
+	}
+	close(held)
+	close(written)
+	if err := <-ended; err != nil {
+		t.Errorf("PutAhead: %v", err)
+	}
+	wantNoUploads(t, c)
+}
+
+func wantNoUploads(t *testing.T, c *bucket.Client) {
+	t.Helper()
+	if n, err := c.Uploads(t.Context()); err != nil || n != 0 {
+		t.Errorf("%d uploads are left behind, %v", n, err)
+	}
+}

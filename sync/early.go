@@ -1,0 +1,94 @@
+package sync
+
+import (
+	"context"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/sync/disk"
+)
+
+const (
+	// lookEvery is how often a file is looked at that a client writes; the kernel writes it and tells nobody.
+	lookEvery = 50 * time.Millisecond
+	// idleFor is how long nothing may come of a file until what was sent of it is dropped.
+	idleFor = time.Minute
+)
+
+// Expect is told that a client writes the file at path, which is to be the blob d of size bytes. A large one is
+// uploaded while it is written, if the bucket is known not to have it. Nothing depends on it: the file may become
+// another blob, or none, and what is sent of it is compared with what is committed. Expect does not wait.
+func (e *Engine) Expect(path string, d digest.Digest, size int64) {
+	to, ok := e.o.Blobs.(AheadBucket)
+	if !ok || e.o.ReadOnly || !e.guard.up() || e.disk.Stat(d).State != disk.Absent {
+		return
+	}
+	if a, asked := e.presence.recall(d, rely); !asked || a.found {
+		return
+	}
+	select {
+	case e.early <- struct{}{}:
+	default:
+		return // the link has enough to do
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		<-e.early
+		return
+	}
+	e.background.run(func() {
+		defer func() { <-e.early }()
+		defer func() { _ = f.Close() }() // it was only read
+		e.sendEarly(to, f, d, size)
+	})
+}
+
+// sendEarly uploads a file as it grows, until the upload of the blob takes over.
+func (e *Engine) sendEarly(to AheadBucket, f *os.File, d digest.Digest, size int64) {
+	ctx, cancel := context.WithCancel(e.ctx)
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	written := make(chan int64)
+	following.Go(func() {
+		follow(ctx, f, written, func() bool { return e.disk.Stat(d).State == disk.Staged })
+	})
+	if err := e.guard.putAhead(ctx, to, d, f, size, written); err != nil && ctx.Err() == nil {
+		e.log.Info("a blob is not uploaded before it is written", "blob", d, "size", size, "err", err)
+	}
+}
+
+// follow tells how large a file is, until it is removed, or nothing comes of it. One that waits for its turn to be
+// uploaded is complete.
+func follow(ctx context.Context, f *os.File, written chan<- int64, waits func() bool) {
+	defer close(written)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	told, last := int64(0), time.Now()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		var st syscall.Stat_t
+		if err := syscall.Fstat(int(f.Fd()), &st); err != nil || st.Nlink == 0 {
+			return
+		}
+		if st.Size > told {
+			select {
+			case written <- st.Size:
+				told, last = st.Size, time.Now()
+			case <-ctx.Done():
+				return
+			}
+		}
+		if time.Since(last) > idleFor && !waits() {
+			return
+		}
+	}
+}
