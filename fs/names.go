@@ -18,6 +18,7 @@ const (
 	layoutFile = ocispec.ImageLayoutFile
 	blobsName  = ocispec.ImageBlobsDir
 	ingestName = "ingest"
+	cacheLock  = "cache.lock" // of BuildKit's client
 )
 
 // fixed says whether every layout has an entry of that name already.
@@ -27,10 +28,10 @@ func fixed(name string) bool {
 
 // reserved says whether a directory of that name in a layout is scratch, rather than a layout of a name.
 // Clients that need a directory for a while call it so: containerd and oras "ingest", others something
-// with a dot before it (".fsverity-check-*", ".umoci-*"). Of the lock file of index.json the bucket is not asked,
-// which would take as long as a request.
+// with a dot before it (".fsverity-check-*", ".umoci-*"). Of the lock files of index.json and of BuildKit's caches the
+// bucket is not asked, which would take as long as a request.
 func reserved(name string) bool {
-	return name == ingestName || name == lockFile || strings.HasPrefix(name, ".")
+	return name == ingestName || name == lockFile || name == cacheLock || strings.HasPrefix(name, ".")
 }
 
 // algorithm says whether blobs/NAME may hold blobs.

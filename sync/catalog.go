@@ -54,6 +54,18 @@ func (c *catalog) get(name string) (entry, bool) {
 	return e, ok
 }
 
+// isNew says whether nothing is known of a name.
+func (c *catalog) isNew(name string) bool {
+	_, ok := c.get(name)
+	return !ok
+}
+
+// hasBody says whether what is known of a name is of an object with the body of that version.
+func (c *catalog) hasBody(name string, v index.Version) bool {
+	e, ok := c.get(name)
+	return ok && e.version.ETag == v.ETag && e.version.Size == v.Size
+}
+
 // set notes what is known of a name. What was acknowledged here and is not in the bucket yet is not
 // replaced by what the bucket has.
 func (c *catalog) set(name string, e entry) {

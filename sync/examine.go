@@ -103,6 +103,9 @@ func (e *Engine) look(ctx context.Context, name string) error {
 	}
 	h := health{at: time.Now(), answered: e.guard.up()}
 	err := e.lookFor(ctx, name, ent, &h)
+	if err == nil && !h.lost {
+		e.opened(ent.desc.Digest, ent.desc.Size) // who looks at a name will open its manifest, and then its config
+	}
 	if errors.Is(err, errRebuild) {
 		return e.rebuild(ctx, name, ent, h)
 	}

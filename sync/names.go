@@ -69,6 +69,9 @@ func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor
 	if err != nil || !ok || len(n.Closure) > 0 {
 		return n.Closure, err
 	}
+	if err = e.presence.foresee(ctx, n.Descriptor); err != nil {
+		return nil, err
+	}
 	_, closure, err := e.read(ctx, n.Descriptor)
 	if err != nil {
 		return nil, fmt.Errorf("closure of name %q: %w", name, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -76,6 +77,12 @@ func (e *Engine) list(ctx context.Context, scope string) error {
 		}
 	}
 	changed, gone := e.catalog.differences(scope, listing, began)
+	if len(changed) > 0 {
+		e.presence.reconsider()
+	}
+	if slices.ContainsFunc(changed, e.catalog.isNew) {
+		e.presence.survey(onePage) // its blobs will be looked for
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asksNames)
 	for _, name := range gone {
@@ -88,8 +95,8 @@ func (e *Engine) list(ctx context.Context, scope string) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if len(changed) > 0 {
-		e.presence.reconsider()
+	if slices.ContainsFunc(changed, func(name string) bool { return !e.catalog.hasBody(name, listing[name]) }) {
+		e.presence.reconsider() // it has changed once more
 	}
 	e.catalog.noteListed(scope, began)
 	return nil

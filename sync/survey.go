@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 const (
@@ -50,6 +51,19 @@ func (p *presence) expect(ctx context.Context, blobs int) {
 		return
 	}
 	p.survey(onePage)
+	p.await(ctx)
+}
+
+// foresee is told of a manifest that is about to be read, and then the blobs that it names looked for. Where a survey
+// is under way, it answers for all of them.
+func (p *presence) foresee(ctx context.Context, manifest ocispec.Descriptor) error {
+	p.await(ctx)
+	_, err := p.seen(manifest.Digest, manifest.Size)
+	return err
+}
+
+// await waits for a survey that is under way, for a moment.
+func (p *presence) await(ctx context.Context) {
 	p.mu.Lock()
 	coming := p.surveying
 	p.mu.Unlock()

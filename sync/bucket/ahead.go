@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -21,8 +22,9 @@ type ahead struct {
 
 // begun is an upload some parts of which are sent.
 type begun struct {
-	m    *multipart
-	sent []sentPart // by number; one that was not sent has no ETag
+	m     *multipart
+	parts []part
+	sent  []sentPart // by number; one that was not sent has no ETag
 }
 
 type sentPart struct {
@@ -36,11 +38,11 @@ type aheads struct {
 	by map[digest.Digest]*ahead
 }
 
-// enter notes an upload; nil if there is one of that blob.
-func (x *aheads) enter(d digest.Digest, size int64) *ahead {
+// enter notes an upload, if there is none of that blob and wanted agrees, which is told how many there are.
+func (x *aheads) enter(d digest.Digest, size int64, wanted func(others int) bool) *ahead {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.by[d] != nil {
+	if x.by[d] != nil || !wanted(len(x.by)) {
 		return nil
 	}
 	a := &ahead{size: size, takers: make(chan context.Context), begun: make(chan begun)}
@@ -78,15 +80,39 @@ func (x *aheads) take(ctx context.Context, d digest.Digest, size int64) (begun, 
 	}
 }
 
-// PutAhead uploads what there is of a blob that is still written to r, if it is so large that it goes up in parts.
+const (
+	// fewAheads is how many blobs that would go up in one request are begun ahead at once, and how many requests of
+	// others may carry blobs then.
+	fewAheads = 2
+	// idleLink is how long no large blob went up where the link is taken to be idle.
+	idleLink = time.Second
+)
+
+// worthAhead says whether to begin a blob ahead: always if it goes up in parts, and else, which costs more requests
+// and a second hash, only where the link has nothing to do until the first blobs of an export are complete.
+func (c *Client) worthAhead(size int64, others int) bool {
+	if size > c.single {
+		return true
+	}
+	idle := others < fewAheads && len(c.uploads) <= fewAheads && time.Since(time.Unix(0, c.busy.Load())) > idleLink
+	return size > c.part && idle
+}
+
+// partAhead is the size of the parts of a blob that begins ahead. Those of a smaller one are smaller: each is sent when
+// all of it is there.
+func (c *Client) partAhead(size int64) int64 {
+	if size > c.single {
+		return c.part
+	}
+	return c.part / 2
+}
+
+// PutAhead uploads what there is of a blob that is still written to r, if it is so large that this is of use.
 // written tells how many bytes there are so far. It returns when PutBlob has taken over what was sent. When written is
 // closed or the context ends, what was sent is dropped. The blob is in the bucket after PutBlob alone: an error
 // here means no more than that it will take longer.
 func (c *Client) PutAhead(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error {
-	if size <= c.single {
-		return nil
-	}
-	a := c.aheads.enter(d, size)
+	a := c.aheads.enter(d, size, func(others int) bool { return c.worthAhead(size, others) })
 	if a == nil {
 		return nil
 	}
@@ -99,10 +125,11 @@ func (c *Client) putAhead(ctx context.Context, a *ahead, key string, r io.Reader
 	if err != nil {
 		return err
 	}
-	sent, taker, err := m.sendAhead(ctx, r, cut(a.size, c.part), a.takers, written)
+	parts := cut(a.size, c.partAhead(a.size))
+	sent, taker, err := m.sendAhead(ctx, r, parts, a.takers, written)
 	if err == nil && taker != nil {
 		select {
-		case a.begun <- begun{m: m, sent: sent}:
+		case a.begun <- begun{m: m, parts: parts, sent: sent}:
 			return nil
 		case <-taker.Done():
 		}
@@ -152,9 +179,9 @@ func (m *multipart) sendPart(ctx context.Context, r io.ReaderAt, p part) (sentPa
 	return sentPart{etag: etag, sum: body.sum()}, nil
 }
 
-// goOn sends what is not sent yet, and what is not as it was when it was sent.
-func (b begun) goOn(r io.ReaderAt) sendPart {
-	return func(ctx context.Context, m *multipart, p part) (*string, error) {
+// finish sends what is not sent yet, and what is not as it was when it was sent.
+func (b begun) finish(ctx context.Context, r io.ReaderAt) error {
+	return b.m.finish(ctx, b.parts, func(ctx context.Context, m *multipart, p part) (*string, error) {
 		if was := b.sent[p.number-1]; was.etag != nil {
 			sum, err := m.c.sumOf(r, p)
 			if err != nil {
@@ -165,5 +192,5 @@ func (b begun) goOn(r io.ReaderAt) sendPart {
 			}
 		}
 		return putPart(r)(ctx, m, p)
-	}
+	})
 }

@@ -84,3 +84,46 @@ func wantNoUploads(t *testing.T, c *bucket.Client) {
 		t.Errorf("%d uploads are left behind, %v", n, err)
 	}
 }
+
+// TestFirstBlobsOfAnExportGoAhead, while the link has nothing else to do, also those that would go up in one request:
+// two of them, and none soon after.
+func TestFirstBlobsOfAnExportGoAhead(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{}, 10)
+	f := &fault{edit: func(_ int64, r *http.Response) {
+		if r.Request.Method == http.MethodPost && r.Request.URL.Query().Has("uploads") {
+			begun <- struct{}{}
+		}
+	}}
+	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f})
+	b := buckettest.Bytes(17 << 20)
+	ended := make(chan error, 2)
+	for i := range 2 {
+		go func() {
+			ended <- c.PutAhead(t.Context(), digest.FromString(string(rune('a'+i))), bytes.NewReader(b), int64(len(b)), make(chan int64))
+		}()
+		<-begun
+	}
+	wantNotBegun := func(when string, size int) {
+		t.Helper()
+		written := make(chan int64)
+		close(written)
+		err := c.PutAhead(t.Context(), digest.FromString(when), bytes.NewReader(b), int64(size), written)
+		if err != nil || len(begun) > 0 {
+			t.Errorf("%s: %d are begun, %v", when, len(begun), err)
+		}
+	}
+	wantNotBegun("a small one", 16<<20)
+	wantNotBegun("a third one", len(b))
+	for i := range 2 {
+		// Nothing of it was sent, so all of it is now. The digest is not checked here.
+		if err := c.PutBlob(t.Context(), digest.FromString(string(rune('a'+i))), bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	wantNotBegun("while the link is busy", len(b))
+	wantNoUploads(t, c)
+}

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -25,7 +26,8 @@ type Options struct {
 	StallTimeout  time.Duration // without a byte of a body, either way; 0: 20 s
 
 	// PartSize is what a larger blob is cut into, in bytes; less than 5 MiB is refused by S3. 0: blobs above
-	// 32 MiB are cut into parts of 16 MiB. Up to there it is worth more that one request is not hashed again.
+	// 32 MiB are cut into parts of 16 MiB. Up to there it is worth more that one request is not hashed again
+	// (but see PutAhead).
 	PartSize int64
 	// PageSize is how many objects a listing asks for at once, at most; 0: as many as the server gives.
 	PageSize int32
@@ -46,7 +48,8 @@ type Client struct {
 	journal Journal           // of uploads in parts; nil: none is kept
 	left    map[string]string // IDs and keys of what the journal knew of before
 	aheads  *aheads
-	seed    maphash.Seed // of the sums of parts
+	busy    *atomic.Int64 // when a large blob last went up, in nanoseconds of Unix time
+	seed    maphash.Seed  // of the sums of parts
 
 	checkWithin time.Duration // how long a person waits for Check at most; less in tests
 }
@@ -78,6 +81,7 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		single:  cmp.Or(o.PartSize, 32<<20),
 		maxCopy: maxCopySize,
 		page:    o.PageSize,
+		busy:    &atomic.Int64{},
 		aheads:  &aheads{by: map[digest.Digest]*ahead{}},
 		seed:    maphash.MakeSeed(),
 

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -55,14 +54,6 @@ type multipart struct {
 
 // sendPart is one request for one part.
 type sendPart func(ctx context.Context, m *multipart, p part) (etag *string, err error)
-
-func (c *Client) putParts(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
-	parts := cut(size, c.part)
-	if b, ok := c.aheads.take(ctx, d, size); ok {
-		return b.m.finish(ctx, parts, b.goOn(r))
-	}
-	return c.inParts(ctx, c.blobKey(d), nil, parts, putPart(r))
-}
 
 // putPart sends parts of r.
 func putPart(r io.ReaderAt) sendPart {

@@ -16,18 +16,25 @@ import (
 
 // PutBlob uploads the size bytes of r. A blob larger than Options.PartSize goes up in parts, several at a
 // time and no more of them than one client may have on their way; nothing is left behind on failure.
-// Reading needs no buffer, whatever the size. In a single request the digest itself is what the payload
+// Reading needs no buffer, whatever the size. What PutAhead has sent is not sent again. In a single request the digest itself is what the payload
 // is signed with, so the server refuses other bytes and they are not hashed a second time.
 func (c *Client) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("upload blob %q: %w", d, err)
 	}
 	r = localReader{r}
+	if size > c.part {
+		c.busy.Store(time.Now().UnixNano())
+		defer func() { c.busy.Store(time.Now().UnixNano()) }()
+	}
 	var err error
-	if size <= c.single {
+	switch b, ok := c.aheads.take(ctx, d, size); {
+	case ok:
+		err = b.finish(ctx, r)
+	case size <= c.single:
 		err = c.putSingle(ctx, d, r, size)
-	} else {
-		err = c.putParts(ctx, d, r, size)
+	default:
+		err = c.inParts(ctx, c.blobKey(d), nil, cut(size, c.part), putPart(r))
 	}
 	return c.fail(ctx, err, "upload blob %s of %d bytes", d, size)
 }
