@@ -13,6 +13,8 @@ import (
 )
 
 const (
+	// earlyFrom is from what size on, in bytes, a blob is not complete before the bucket has answered a request.
+	earlyFrom = 16 << 20
 	// lookEvery is how often a file is looked at that a client writes; the kernel writes it and tells nobody.
 	lookEvery = 50 * time.Millisecond
 	// idleFor is how long nothing may come of a file until what was sent of it is dropped.
@@ -20,14 +22,11 @@ const (
 )
 
 // Expect is told that a client writes the file at path, which is to be the blob d of size bytes. A large one is
-// uploaded while it is written, if the bucket is known not to have it. Nothing depends on it: the file may become
+// uploaded while it is written, if the bucket does not have it. Nothing depends on it: the file may become
 // another blob, or none, and what is sent of it is compared with what is committed. Expect does not wait.
 func (e *Engine) Expect(path string, d digest.Digest, size int64) {
 	to, ok := e.o.Blobs.(AheadBucket)
-	if !ok || e.o.ReadOnly || !e.guard.up() || e.disk.Stat(d).State != disk.Absent {
-		return
-	}
-	if a, asked := e.presence.recall(d, rely); !asked || a.found {
+	if !ok || size < earlyFrom || e.o.ReadOnly || !e.guard.up() || e.disk.Stat(d).State != disk.Absent {
 		return
 	}
 	select {
@@ -43,7 +42,9 @@ func (e *Engine) Expect(path string, d digest.Digest, size int64) {
 	e.background.run(func() {
 		defer func() { <-e.early }()
 		defer func() { _ = f.Close() }() // it was only read
-		e.sendEarly(to, f, d, size)
+		if a, err := e.presence.ask(e.ctx, d, rely); err == nil && !a.found {
+			e.sendEarly(to, f, d, size)
+		}
 	})
 }
 
@@ -58,7 +59,7 @@ func (e *Engine) sendEarly(to AheadBucket, f *os.File, d digest.Digest, size int
 		follow(ctx, f, written, func() bool { return e.disk.Stat(d).State == disk.Staged })
 	})
 	if err := e.guard.putAhead(ctx, to, d, f, size, written); err != nil && ctx.Err() == nil {
-		e.log.Info("a blob is not uploaded before it is written", "blob", d, "size", size, "err", err)
+		e.log.Info("a blob is not uploaded while it is written", "blob", d, "size", size, "err", err)
 	}
 }
 

@@ -45,9 +45,6 @@ func newAheadHost(t *testing.T) (*host, *aheadBucket) {
 // expect opens a scratch file as containerd does, and says that it is to be d.
 func (h *host) expect(d digest.Digest, size int64) *os.File {
 	h.t.Helper()
-	if _, err := h.Stat(h.t.Context(), d); err != nil && !isNotExist(err) {
-		h.t.Fatal(err)
-	}
 	f, err := os.CreateTemp(h.o.Disk.Scratch(), "data")
 	must(h.t, err)
 	h.t.Cleanup(func() { _ = f.Close() }) // closed by then in some tests
@@ -59,9 +56,9 @@ func (h *host) expect(d digest.Digest, size int64) *os.File {
 func TestLargeBlobsGoUpWhileTheyAreWritten(t *testing.T) {
 	h, b := newAheadHost(t)
 	d := digest.FromString("hello")
-	f := h.expect(d, 5)
+	f := h.expect(d, earlyFrom)
 	p := <-b.begun
-	if p.digest != d || p.size != 5 {
+	if p.digest != d || p.size != earlyFrom {
 		t.Errorf("it is told of %s of %d bytes", p.digest, p.size)
 	}
 	for i, s := range []string{"he", "llo"} {
@@ -81,11 +78,17 @@ func TestLargeBlobsGoUpWhileTheyAreWritten(t *testing.T) {
 // TestOnlyWhatTheBucketLacksGoesUpEarly, and no more than other uploads at once.
 func TestOnlyWhatTheBucketLacksGoesUpEarly(t *testing.T) {
 	h, b := newAheadHost(t)
-	h.Expect("nobody has asked for it", digest.FromString("x"), 1)
-	h.expect(b.put([]byte("there")), 5)
-	h.expect(h.mustWrite([]byte("here")), 4)
+	h.expect(digest.FromString("small"), earlyFrom-1)
+	h.expect(h.mustWrite([]byte("here")), earlyFrom)
+	h.expect(b.put([]byte("there")), earlyFrom)
+	for range DefaultUploads { // waits until nothing is under way
+		h.early <- struct{}{}
+	}
+	for range DefaultUploads {
+		<-h.early
+	}
 	for i := range DefaultUploads + 1 {
-		h.expect(digest.FromString(string(rune('a'+i))), 1)
+		h.expect(digest.FromString(string(rune('a'+i))), earlyFrom)
 	}
 	for range DefaultUploads {
 		close((<-b.begun).end)

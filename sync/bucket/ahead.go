@@ -179,6 +179,16 @@ func (m *multipart) sendPart(ctx context.Context, r io.ReaderAt, p part) (sentPa
 	return sentPart{etag: etag, sum: body.sum()}, nil
 }
 
+// count is how many parts are sent.
+func (b begun) count() (n int) {
+	for _, s := range b.sent {
+		if s.etag != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // finish sends what is not sent yet, and what is not as it was when it was sent.
 func (b begun) finish(ctx context.Context, r io.ReaderAt) error {
 	return b.m.finish(ctx, b.parts, func(ctx context.Context, m *multipart, p part) (*string, error) {

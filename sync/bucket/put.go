@@ -30,6 +30,7 @@ func (c *Client) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, si
 	var err error
 	switch b, ok := c.aheads.take(ctx, d, size); {
 	case ok:
+		c.log.Debug("parts of a blob went up while it was written", "blob", d, "parts", b.count(), "of", len(b.parts))
 		err = b.finish(ctx, r)
 	case size <= c.single:
 		err = c.putSingle(ctx, d, r, size)
