@@ -101,6 +101,11 @@ func (e *Engine) learnChain(ctx context.Context, desc ocispec.Descriptor) {
 }
 
 func (e *Engine) order(ctx context.Context, desc ocispec.Descriptor) (map[digest.Digest]ocispec.Descriptor, error) {
+	release, err := e.objects.alone(ctx, desc.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	b, err := e.readBlob(ctx, desc)
 	if err != nil {
 		return nil, err

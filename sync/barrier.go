@@ -17,6 +17,9 @@ const (
 	// maxManifests and maxClosure bound a closure, so that a hostile bucket cannot make us walk for ever.
 	maxManifests = 1_000
 	maxClosure   = 1_000_000
+	// maxChild is the largest manifest that another one may name, in bytes: what a registry must take, and many take
+	// no more, https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests.
+	maxChild = 4 << 20
 )
 
 // walk lists the closure of a manifest, itself first: every blob that it names, and what the
@@ -48,8 +51,12 @@ func (e *Engine) walk(ctx context.Context, root ocispec.Descriptor, b []byte) ([
 }
 
 // readFirst reads the first blob of a list that can be found, nil if there is none, and returns what is after it.
+// Children are small: those of what people publish name one platform each.
 func (e *Engine) readFirst(ctx context.Context, list []ocispec.Descriptor) (b []byte, rest []ocispec.Descriptor, err error) {
 	for i, d := range list {
+		if d.Size > maxChild {
+			return nil, nil, fmt.Errorf("manifest %s has %d bytes, of one that another names %d are the most", d.Digest, d.Size, maxChild)
+		}
 		if b, err = e.readBlob(ctx, d); !errors.Is(err, iofs.ErrNotExist) {
 			return b, list[i+1:], err
 		}
@@ -69,8 +76,8 @@ func (e *Engine) readBlob(ctx context.Context, d ocispec.Descriptor) ([]byte, er
 		return nil, err
 	}
 	defer func() { _ = r.Close() }() // it was only read
-	if r.Size() > maxManifest {
-		return nil, fmt.Errorf("read blob %s: %d bytes are too many for a manifest or config", d.Digest, r.Size())
+	if r.Size() > maxManifest || r.Size() > smallName && r.Size() != d.Size {
+		return nil, fmt.Errorf("read blob %s: it has %d bytes, its descriptor says %d, and %d are the most", d.Digest, r.Size(), d.Size, maxManifest)
 	}
 	b := make([]byte, r.Size())
 	if _, err := r.ReadAt(ctx, b, 0); err != nil && !errors.Is(err, io.EOF) {

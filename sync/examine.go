@@ -132,6 +132,11 @@ func (e *Engine) lookFor(ctx context.Context, name string, ent entry, h *health)
 	if h.gone[ent.desc.Digest] {
 		return rebuildIf(h.lost)
 	}
+	release, err := e.objects.alone(ctx, ent.desc.Size)
+	if err != nil {
+		return err
+	}
+	defer release()
 	b, err := e.readBlob(ctx, ent.desc)
 	if err != nil {
 		return err

@@ -16,13 +16,25 @@ const (
 	smallNames = asksNames
 )
 
-// objects bounds the memory that name objects take.
+// objects bounds the memory that name objects and manifests take.
 type objects struct {
-	small, large chan struct{} // places
+	small, large chan struct{} // places, for names
+	manifests    chan struct{} // one, for manifests of more than smallName
 }
 
 func newObjects() objects {
-	return objects{small: make(chan struct{}, smallNames), large: make(chan struct{}, 1)}
+	return objects{small: make(chan struct{}, smallNames), large: make(chan struct{}, 1), manifests: make(chan struct{}, 1)}
+}
+
+// alone has who reads a large manifest of the bucket wait until nobody else does. It must not be called by who does.
+func (o objects) alone(ctx context.Context, size int64) (release func(), err error) {
+	if size <= smallName {
+		return func() {}, nil
+	}
+	if !take(ctx, o.manifests) {
+		return nil, context.Cause(ctx)
+	}
+	return func() { <-o.manifests }, nil
 }
 
 // object reads a name object. Its body is used until release.

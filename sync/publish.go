@@ -144,6 +144,11 @@ func (e *Engine) publish(ctx context.Context, name string, desc ocispec.Descript
 
 // read reads what an index.json names, and its closure.
 func (e *Engine) read(ctx context.Context, desc ocispec.Descriptor) (b []byte, closure []ocispec.Descriptor, err error) {
+	release, err := e.objects.alone(ctx, desc.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
 	if b, err = e.readBlob(ctx, desc); err == nil {
 		closure, err = e.closureOf(ctx, desc, b)
 	}
