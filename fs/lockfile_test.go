@@ -119,3 +119,15 @@ func TestASecondWriterOfABlobIsHeardOut(t *testing.T) {
 		t.Errorf("the blob is %q, %v", got, err)
 	}
 }
+
+// TestOfLockFilesTheBucketIsNotAsked, nor of an ingest: a build takes them before it does anything.
+func TestOfLockFilesTheBucketIsNotAsked(t *testing.T) {
+	r := testMount(t)
+	r.names.failReading(syscall.EIO)
+	for _, name := range []string{lockFile, cacheLock} {
+		put(t, r.path(name), nil)
+	}
+	must(t, os.Mkdir(r.path(ingestName), 0o755))
+	_, err := os.Lstat(r.path("app"))
+	wantErrno(t, "a name", err, syscall.EIO)
+}
