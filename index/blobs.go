@@ -76,7 +76,7 @@ func decodeBlob(d digest.Digest, v []byte) (Blob, error) {
 
 // Blob reads a record; ok is false if there is none.
 func (x *Index) Blob(d digest.Digest) (b Blob, ok bool, err error) {
-	err = x.db.View(func(txn *badger.Txn) error {
+	err = x.view(func(txn *badger.Txn) error {
 		item, err := txn.Get(blobKey(d))
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil
@@ -163,7 +163,7 @@ func (x *Index) Blobs() iter.Seq2[Blob, error] {
 
 // each calls f with the entries under a prefix until it says false. A value is f's only until it returns.
 func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) bool) error {
-	err := x.db.View(func(txn *badger.Txn) error {
+	err := x.view(func(txn *badger.Txn) error {
 		return eachIn(txn, prefix, values, func(key, value []byte) (bool, error) { return f(key, value), nil })
 	})
 	if err != nil {

@@ -43,13 +43,14 @@ type Index struct {
 // Open opens the index in dir, or creates it. One that cannot be opened is put aside as dir.damaged
 // (the last such one is kept) and begun anew, with a warning.
 //
-// Badger panics on some damage, in goroutines of its own where nobody can recover it. So a marker says
-// that an opening is under way: who finds it knows that the last opening ended the process.
+// Badger panics on some damage, also in goroutines of its own where nobody can recover it. So a marker says
+// that an opening is under way: who finds it knows that the last opening ended the process. What is found to be damaged
+// later leaves the marker, too.
 func Open(dir string, log *slog.Logger) (*Index, error) {
 	if err := room(dir); err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return nil, fmt.Errorf("open the index: %w", err)
 	}
-	marker := dir + ".opening"
+	marker := marker(dir)
 	_, err := os.Stat(marker)
 	if err == nil {
 		err = errors.New("the last attempt to open it did not survive")
@@ -75,6 +76,9 @@ func Open(dir string, log *slog.Logger) (*Index, error) {
 	return x, nil
 }
 
+// marker is a file that says that an index is not to be used.
+func marker(dir string) string { return dir + ".opening" }
+
 func anew(dir string, log *slog.Logger) (*Index, error) {
 	aside := dir + ".damaged"
 	if err := os.RemoveAll(aside); err != nil {
@@ -88,20 +92,29 @@ func anew(dir string, log *slog.Logger) (*Index, error) {
 
 // open opens a database of our version.
 func open(dir string, log *slog.Logger) (x *Index, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("badger: %v", r)
+	err = recovered(func() error {
+		db, err := badger.Open(small(dir, log))
+		if err != nil {
+			return err
 		}
-	}()
-	db, err := badger.Open(small(dir, log))
+		x = &Index{dir: dir, db: db}
+		if err = x.checkVersion(); err == nil {
+			err = x.checkNames()
+		}
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	x = &Index{dir: dir, db: db}
-	if err := x.checkVersion(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
 	return x, nil
+}
+
+// checkNames goes through all names, which a mount needs as soon as it begins.
+func (x *Index) checkNames() error {
+	return x.each([]byte(namePrefix), true, func(_, _ []byte) bool { return true })
 }
 
 // small are options for a database of some megabytes in a process that should need few: Badger's

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -279,5 +280,55 @@ func TestReachedWhileANameIsReplaced(t *testing.T) {
 		if ok, err := x.Reached(dg("kept")); err != nil || !ok {
 			t.Fatalf("reached: %v, %v", ok, err)
 		}
+	}
+}
+
+// TestDamageInTheMiddle of a table makes Badger panic when that is read: it is an error, and the next opening begins
+// the index anew. Names are read when it is opened.
+func TestDamageInTheMiddle(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "index")
+	x := openAt(t, whole, quiet())
+	for i := range 50 {
+		seed := fmt.Sprint(i)
+		must(t, x.PutBlobs(Blob{Digest: dg(seed)}))
+		must(t, x.PutName(Name{Name: seed, Closure: closureOf(seed)}))
+	}
+	must(t, x.Close())
+	tables, err := filepath.Glob(filepath.Join(whole, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("tables %q, %v", tables, err)
+	}
+	table, err := os.ReadFile(tables[0])
+	must(t, err)
+	later, atOnce := 0, 0
+	for at := 0; at < len(table)/2; at += len(table) / 100 {
+		dir := filepath.Join(t.TempDir(), "index")
+		must(t, os.CopyFS(dir, os.DirFS(whole)))
+		path := filepath.Join(dir, filepath.Base(tables[0]))
+		must(t, os.WriteFile(path, slices.Concat(table[:at], []byte{0xff, 0xff, 0xff, 0x7f}, table[at+4:]), 0o600))
+		var log bytes.Buffer
+		x := openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+		if strings.Contains(log.String(), "begun anew") {
+			atOnce++
+			continue
+		}
+		for i := range 50 {
+			if _, _, err = x.Blob(dg(fmt.Sprint(i))); errors.Is(err, errDamaged) {
+				break
+			}
+		}
+		if !errors.Is(err, errDamaged) {
+			continue
+		}
+		later++
+		must(t, x.Close())
+		x = openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+		if !strings.Contains(log.String(), "begun anew") {
+			t.Errorf("damage at %d: the index is used again", at)
+		}
+		must(t, x.PutBlobs(Blob{Digest: dg("a")}))
+	}
+	if later == 0 || atOnce == 0 {
+		t.Errorf("of the damages %d are found at once, and %d later", atOnce, later)
 	}
 }

@@ -57,7 +57,7 @@ func (x *Index) Name(name string) (n Name, ok bool, err error) {
 }
 
 func (x *Index) name(name string) (generation []byte, n Name, ok bool, err error) {
-	err = x.db.View(func(txn *badger.Txn) error {
+	err = x.view(func(txn *badger.Txn) error {
 		generation, n, ok, err = nameIn(txn, name)
 		return err
 	})
@@ -181,7 +181,7 @@ func (x *Index) Reached(d digest.Digest) (bool, error) {
 // ReachedFrom says whether the closure of any known name that of accepts holds d. It looks at one moment: a record
 // that is replaced meanwhile is there with its old closure or with its new one.
 func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (reached bool, err error) {
-	err = x.db.View(func(txn *badger.Txn) error {
+	err = x.view(func(txn *badger.Txn) error {
 		prefix := reversePrefixOf(d)
 		return eachIn(txn, prefix, false, func(key, _ []byte) (goOn bool, err error) {
 			key = key[len(prefix):]

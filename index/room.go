@@ -1,7 +1,9 @@
 package index
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -33,7 +35,12 @@ func (x *Index) update(f func(txn *badger.Txn) error) error {
 	if err := room(x.dir); err != nil {
 		return err
 	}
-	return x.db.Update(f)
+	return x.trusting(func() error { return x.db.Update(f) })
+}
+
+// view reads in one transaction.
+func (x *Index) view(f func(txn *badger.Txn) error) error {
+	return x.trusting(func() error { return x.db.View(f) })
 }
 
 // flush writes a batch.
@@ -41,5 +48,26 @@ func (x *Index) flush(wb *badger.WriteBatch) error {
 	if err := room(x.dir); err != nil {
 		return err
 	}
-	return wb.Flush()
+	return x.trusting(wb.Flush)
+}
+
+// trusting calls what Badger panics in where a file is damaged. Then the next opening begins the index anew.
+func (x *Index) trusting(f func() error) error {
+	err := recovered(f)
+	if errors.Is(err, errDamaged) {
+		err = errors.Join(err, os.WriteFile(marker(x.dir), nil, 0o600))
+	}
+	return err
+}
+
+var errDamaged = errors.New("the index is damaged, and the next mount begins it anew")
+
+// recovered makes an error of a panic.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: badger: %v", errDamaged, r)
+		}
+	}()
+	return f()
 }
