@@ -67,6 +67,15 @@ var modelCases = []struct {
 	flags []string
 	ops   []op
 }{
+	// A name that is emptied does not reach what it had.
+	{[]string{"--allow-delete"}, []op{
+		{Who: outsider, What: "publish", A: 2, B: 63},
+		{Who: 0, What: "import", A: 2},
+		{Who: outsider, What: "empty name", A: 2},
+		{Who: 2, What: "import", A: 2},
+		{Who: 0, What: "unlink", A: 5},
+		{Who: 1, What: "unlink", A: 5},
+	}},
 	// What waits to be published outlives a kill, and is not taken for older than what the outsider wrote before it.
 	{[]string{"--write", "back"}, []op{
 		{Who: outsider, What: "publish", A: 0, B: 0b111},

@@ -165,8 +165,7 @@ func (e *Engine) readName(ctx context.Context, name string) error {
 	}
 	defer release()
 	if obj.Descriptor == nil && cacheconfig.Empty(obj.Body) {
-		e.catalog.set(name, entry{version: index.Version(obj.Version), empty: true, learnt: time.Now()})
-		return nil
+		return e.learnEmpty(obj.NameEntry)
 	}
 	n, err := e.understand(obj)
 	if err != nil {
@@ -174,6 +173,18 @@ func (e *Engine) readName(ctx context.Context, name string) error {
 		return nil
 	}
 	return e.learn(n)
+}
+
+// learnEmpty notes a name of a cache without layers, which reaches nothing.
+func (e *Engine) learnEmpty(n bucket.NameEntry) error {
+	if e.catalog.waiting(n.Name, "") {
+		return nil
+	}
+	e.catalog.set(n.Name, entry{version: index.Version(n.Version), empty: true, learnt: time.Now()})
+	if err := e.index.DeleteName(n.Name); err != nil {
+		return fmt.Errorf("forget what name %q reached: %w", n.Name, err)
+	}
+	return nil
 }
 
 // unreadable notes a name whose object the bucket has and does not give. What was known of it stays.
