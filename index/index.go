@@ -98,10 +98,7 @@ func open(dir string, log *slog.Logger) (x *Index, err error) {
 			return err
 		}
 		x = &Index{dir: dir, db: db}
-		if err = x.checkVersion(); err == nil {
-			err = x.checkNames()
-		}
-		if err != nil {
+		if err = x.checkVersion(); err != nil {
 			return errors.Join(err, db.Close())
 		}
 		return nil
@@ -112,13 +109,9 @@ func open(dir string, log *slog.Logger) (x *Index, err error) {
 	return x, nil
 }
 
-// checkNames goes through all names, which a mount needs as soon as it begins.
-func (x *Index) checkNames() error {
-	return x.each([]byte(namePrefix), true, func(_, _ []byte) bool { return true })
-}
-
 // small are options for a database of some megabytes in a process that should need few: Badger's
-// defaults take hundreds.
+// defaults take hundreds. All tables are read when it is opened, since a bit that has turned over would change what is
+// known of a digest.
 func small(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(logger{log}).
@@ -133,6 +126,7 @@ func small(dir string, log *slog.Logger) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(4 << 20).
+		WithChecksumVerificationMode(options.OnTableRead).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false)
 }
