@@ -118,10 +118,7 @@ func (e *Engine) readUnlisted(ctx context.Context, name string, beneath bool) er
 	if err := e.readName(ctx, name); err != nil {
 		return err
 	}
-	switch _, there := e.catalog.get(name); {
-	case !there:
-		e.log.Info("a name is gone from the bucket", "name", name)
-	case beneath:
+	if _, there := e.catalog.get(name); there && beneath {
 		e.ensureListed(ctx, name)
 	}
 	return nil
@@ -156,6 +153,7 @@ func (e *Engine) readName(ctx context.Context, name string) error {
 	obj, release, err := e.object(ctx, name)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):
+		e.log.Info("a name is gone from the bucket", "name", name)
 		return e.dropName(name)
 	case errors.Is(err, bucket.ErrUnreachable) || ctx.Err() != nil:
 		return err
