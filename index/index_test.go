@@ -338,3 +338,28 @@ func TestDamageInTheMiddle(t *testing.T) {
 		t.Error("none of the damages while it was open is found")
 	}
 }
+
+// TestPagesThatCannotBeRead are errors, and no end of the process: the kernel answers with a signal where a table is
+// mapped and cannot be read, as it does where one was cut.
+func TestPagesThatCannotBeRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "index")
+	x := openAt(t, dir, quiet())
+	must(t, x.PutBlobs(Blob{Digest: dg("a")}))
+	must(t, x.Close())
+	x = openAt(t, dir, quiet())
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("tables %q, %v", tables, err)
+	}
+	must(t, os.Truncate(tables[0], 0))
+	if _, _, err := x.Blob(dg("a")); !errors.Is(err, errDamaged) {
+		t.Errorf("a blob of a table that cannot be read: %v", err)
+	}
+	must(t, x.PutBlobs(Blob{Digest: dg("b")}))
+	must(t, x.Close())
+	var log bytes.Buffer
+	openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+	if !strings.Contains(log.String(), "begun anew") {
+		t.Errorf("log: %s", log.String())
+	}
+}

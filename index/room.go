@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -62,8 +63,9 @@ func (x *Index) trusting(f func() error) error {
 
 var errDamaged = errors.New("the index is damaged, and the next mount begins it anew")
 
-// recovered makes an error of a panic.
+// recovered makes an error of a panic, and of a page that cannot be read: Badger maps its files.
 func recovered(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: badger: %v", errDamaged, r)
