@@ -42,6 +42,16 @@ func (e *Engine) examine(ctx context.Context, names []string) {
 		wg.Go(func() { e.await(ctx, name) })
 	}
 	wg.Wait()
+	if len(names) == 1 {
+		e.foresee(names[0])
+	}
+}
+
+// foresee takes the manifest of a name for opened: a client that looks at one name reads it next, and then its config.
+func (e *Engine) foresee(name string) {
+	if desc, ok := e.catalog.shown(name); ok {
+		e.opened(desc.Digest, desc.Size)
+	}
 }
 
 // due lists the names that are to be examined, the configured one and those that are ill first.
@@ -103,9 +113,6 @@ func (e *Engine) look(ctx context.Context, name string) error {
 	}
 	h := health{at: time.Now(), answered: e.guard.up()}
 	err := e.lookFor(ctx, name, ent, &h)
-	if err == nil && !h.lost {
-		e.opened(ent.desc.Digest, ent.desc.Size) // who looks at a name will open its manifest, and then its config
-	}
 	if errors.Is(err, errRebuild) {
 		return e.rebuild(ctx, name, ent, h)
 	}

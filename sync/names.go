@@ -69,7 +69,7 @@ func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor
 	if err != nil || !ok || len(n.Closure) > 0 {
 		return n.Closure, err
 	}
-	if err = e.presence.foresee(ctx, n.Descriptor); err != nil {
+	if err = e.presence.expectOne(ctx, n.Descriptor); err != nil {
 		return nil, err
 	}
 	_, closure, err := e.read(ctx, n.Descriptor)

@@ -54,9 +54,8 @@ func (p *presence) expect(ctx context.Context, blobs int) {
 	p.await(ctx)
 }
 
-// foresee is told of a manifest that is about to be read, and then the blobs that it names looked for. Where a survey
-// is under way, it answers for all of them.
-func (p *presence) foresee(ctx context.Context, manifest ocispec.Descriptor) error {
+// expectOne is told that somebody is about to read a manifest. Where a survey is under way, it answers for that, too.
+func (p *presence) expectOne(ctx context.Context, manifest ocispec.Descriptor) error {
 	p.await(ctx)
 	_, err := p.seen(manifest.Digest, manifest.Size)
 	return err

@@ -119,6 +119,28 @@ func TestACacheIsLookedForWithOneListing(t *testing.T) {
 	}
 }
 
+// TestWhoLooksAtOneNameFindsItsConfigHere: it is fetched when index.json is opened. Of many names none is.
+func TestWhoLooksAtOneNameFindsItsConfigHere(t *testing.T) {
+	b := newMemBucket()
+	c := manyLayers(t, 2)
+	one := newHost(t, b, nil)
+	must(t, one.export("app", latest, c))
+	must(t, one.export("other", latest, manyLayers(t, 3)))
+	h := newHost(t, b, nil)
+	h.shownTags("")
+	h.shownTags("app") // nothing is due any more
+	h.chains.mu.Lock()
+	if n := len(h.chains.recent); n > 0 {
+		t.Errorf("the order of %d manifests is read for nothing", n)
+	}
+	h.chains.mu.Unlock()
+	h = newHost(t, b, nil)
+	h.shownTags("app")
+	if warm := h.awaitWarm(2); !warm[c.desc.Digest] || !warm[digest.FromBytes(c.config)] {
+		t.Errorf("%v were fetched", warm)
+	}
+}
+
 // TestALargeBucketIsNotListedForAnImport but once, and no import waits for the end of that.
 func TestALargeBucketIsNotListedForAnImport(t *testing.T) {
 	b := newMemBucket()

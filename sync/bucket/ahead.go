@@ -2,7 +2,6 @@ package bucket
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -166,17 +165,14 @@ func (m *multipart) sendAhead(ctx context.Context, r io.ReaderAt, parts []part, 
 	return sent, taker, err
 }
 
-func (m *multipart) sendPart(ctx context.Context, r io.ReaderAt, p part) (sentPart, error) {
-	if err := m.c.acquire(ctx); err != nil {
-		return sentPart{}, err
-	}
-	defer m.c.release()
-	body := m.c.summed(r, p)
-	etag, err := m.put(ctx, p, body)
-	if err != nil {
-		return sentPart{}, fmt.Errorf("part %d: %w", p.number, err)
-	}
-	return sentPart{etag: etag, sum: body.sum()}, nil
+func (m *multipart) sendPart(ctx context.Context, r io.ReaderAt, p part) (sent sentPart, err error) {
+	err = m.inTurn(ctx, p, func() error {
+		body := m.c.summed(r, p)
+		etag, err := m.put(ctx, p, body)
+		sent = sentPart{etag: etag, sum: body.sum()}
+		return err
+	})
+	return sent, err
 }
 
 // count is how many parts are sent.

@@ -24,11 +24,7 @@ func TestFailureAheadIsNone(t *testing.T) {
 		}
 		return nil, nil
 	}}
-	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
-	b := buckettest.Bytes(11 << 20)
-	d := digest.FromBytes(b)
-	written := make(chan int64, 1)
-	written <- int64(len(b))
+	c, b, d, written := complete(t, f, 11<<20)
 	err := c.PutAhead(t.Context(), d, bytes.NewReader(b), int64(len(b)), written)
 	if !errors.Is(err, bucket.ErrDenied) || !refused.Load() {
 		t.Errorf("PutAhead: %v", err)
@@ -54,11 +50,7 @@ func TestNobodyTakesOver(t *testing.T) {
 		}
 		return nil, nil
 	}}
-	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
-	b := buckettest.Bytes(6 << 20)
-	d := digest.FromBytes(b)
-	written := make(chan int64, 1)
-	written <- int64(len(b))
+	c, b, d, written := complete(t, f, 6<<20)
 	ended := make(chan error)
 	go func() { ended <- c.PutAhead(t.Context(), d, bytes.NewReader(b), int64(len(b)), written) }()
 	<-part
@@ -76,6 +68,16 @@ func TestNobodyTakesOver(t *testing.T) {
 		t.Errorf("PutAhead: %v", err)
 	}
 	wantNoUploads(t, c)
+}
+
+// complete is a client with a fault, and a blob all of which is written already.
+func complete(t *testing.T, f *fault, size int) (*bucket.Client, []byte, digest.Digest, chan int64) {
+	t.Helper()
+	b := buckettest.Bytes(size)
+	written := make(chan int64, 1)
+	written <- int64(size)
+	c := buckettest.OpenWith(t, buckettest.Start(t), bucket.Options{Transport: f, PartSize: 5 << 20})
+	return c, b, digest.FromBytes(b), written
 }
 
 func wantNoUploads(t *testing.T, c *bucket.Client) {

@@ -127,22 +127,29 @@ func (m *multipart) sendAll(ctx context.Context, parts []part, send sendPart) ([
 			break
 		}
 		group.Go(func() error {
-			if err := m.c.acquire(groupCtx); err != nil {
+			return m.inTurn(groupCtx, p, func() error {
+				etag, err := send(groupCtx, m, p)
+				done[i] = types.CompletedPart{ETag: etag, PartNumber: &p.number}
 				return err
-			}
-			defer m.c.release()
-			etag, err := send(groupCtx, m, p)
-			done[i] = types.CompletedPart{ETag: etag, PartNumber: &p.number}
-			if err != nil {
-				return fmt.Errorf("part %d of %d: %w", p.number, len(parts), err)
-			}
-			return nil
+			})
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	return done, context.Cause(ctx)
+}
+
+// inTurn makes the request for a part when the client has a token for it.
+func (m *multipart) inTurn(ctx context.Context, p part, send func() error) error {
+	if err := m.c.acquire(ctx); err != nil {
+		return err
+	}
+	defer m.c.release()
+	if err := send(); err != nil {
+		return fmt.Errorf("part %d, bytes %d to %d: %w", p.number, p.off, p.end()-1, err)
+	}
+	return nil
 }
 
 // complete puts the parts together. An attempt whose answer was lost may have done it: the next one then

@@ -16,8 +16,9 @@ import (
 
 // PutBlob uploads the size bytes of r. A blob larger than Options.PartSize goes up in parts, several at a
 // time and no more of them than one client may have on their way; nothing is left behind on failure.
-// Reading needs no buffer, whatever the size. What PutAhead has sent is not sent again. In a single request the digest itself is what the payload
-// is signed with, so the server refuses other bytes and they are not hashed a second time.
+// Reading needs no buffer, whatever the size. What PutAhead has sent is not sent again. In a single request the
+// digest itself is what the payload is signed with, so the server refuses other bytes and they are not hashed a
+// second time.
 func (c *Client) PutBlob(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64) error {
 	if err := d.Validate(); err != nil {
 		return fmt.Errorf("upload blob %q: %w", d, err)

@@ -44,14 +44,17 @@ func (p *parts) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// take returns the numbers of the next n parts, in order.
-func (p *parts) take(n int) []string {
+// want waits for as many parts as have these numbers, in any order, and fails if it is others, or more.
+func (p *parts) want(t *testing.T, numbers ...string) {
+	t.Helper()
 	var got []string
-	for range n {
+	for range numbers {
 		got = append(got, <-p.sent)
 	}
 	slices.Sort(got)
-	return got
+	if !slices.Equal(got, numbers) || len(p.sent) > 0 {
+		t.Errorf("parts %q are sent, and %d more, want %q", got, len(p.sent), numbers)
+	}
 }
 
 // writing is a client that uploads a blob of three parts while it is written.
@@ -112,9 +115,7 @@ func testAhead(t *testing.T, cfg bucket.Config) {
 	w := startWriting(t.Context(), t, cfg)
 	w.written <- 1
 	w.written <- 10 << 20
-	if got := w.parts.take(2); !slices.Equal(got, []string{"1", "2"}) {
-		t.Errorf("parts %q are sent of 10 MiB", got)
-	}
+	w.parts.want(t, "1", "2")
 	if err := w.PutAhead(t.Context(), w.digest, w.draft, int64(len(w.want)), nil); err != nil {
 		t.Errorf("a second one: %v", err)
 	}
@@ -122,9 +123,7 @@ func testAhead(t *testing.T, cfg bucket.Config) {
 		t.Errorf("it is in the bucket before it is written: %v", err)
 	}
 	w.put(t)
-	if got := w.parts.take(1); got[0] != "3" || len(w.parts.sent) > 0 {
-		t.Errorf("part %s is sent then, and %d more", got, len(w.parts.sent))
-	}
+	w.parts.want(t, "3")
 	w.wantEnd(t)
 }
 
@@ -133,12 +132,10 @@ func testAheadRewritten(t *testing.T, cfg bucket.Config) {
 	w := startWriting(t.Context(), t, cfg)
 	w.draft.edit(func(b []byte) { b[7<<20]++ })
 	w.written <- int64(len(w.want))
-	w.parts.take(3)
+	w.parts.want(t, "1", "2", "3")
 	w.draft.edit(func(b []byte) { b[7<<20]-- })
 	w.put(t)
-	if got := w.parts.take(1); got[0] != "2" || len(w.parts.sent) > 0 {
-		t.Errorf("part %s is sent again, and %d more", got, len(w.parts.sent))
-	}
+	w.parts.want(t, "2")
 	w.wantEnd(t)
 }
 
@@ -146,14 +143,12 @@ func testAheadRewritten(t *testing.T, cfg bucket.Config) {
 func testAheadGivenUp(t *testing.T, cfg bucket.Config) {
 	w := startWriting(t.Context(), t, cfg)
 	w.written <- 6 << 20
-	w.parts.take(1)
+	w.parts.want(t, "1")
 	close(w.written)
 	w.wantEnd(t)
 	if w.journal.count() != 0 {
 		t.Error("what was sent is not dropped")
 	}
 	w.put(t)
-	if got := w.parts.take(3); len(w.parts.sent) > 0 {
-		t.Errorf("parts %q are sent then, and %d more", got, len(w.parts.sent))
-	}
+	w.parts.want(t, "1", "2", "3")
 }
