@@ -20,16 +20,17 @@ const quiet = 10 * time.Second
 // from here, for a moment after it was written to last. A content store, which has an ingest/, asks for a blob
 // so as not to write it again, and sees the pool.
 type begun struct {
-	mu   sync.Mutex // guards following; a leaf
-	own  map[digest.Digest]bool
-	last time.Time // something was written
+	mu     sync.Mutex // guards following; a leaf
+	own    map[digest.Digest]bool
+	last   time.Time // something was written
+	joined bool      // another host published there before, so that all of a layout was seen
 }
 
 // begin notes that a client makes the directory, end that it removed it.
 func (b *begun) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.own = map[digest.Digest]bool{}
+	b.own, b.joined = map[digest.Digest]bool{}, false
 }
 
 func (b *begun) end() {
@@ -38,11 +39,18 @@ func (b *begun) end() {
 	b.own = nil
 }
 
-// is says whether a client made the directory.
-func (b *begun) is() bool {
+// join notes that another host has published there. What was seen for that stays, whatever is published from here.
+func (b *begun) join() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.own != nil
+	b.joined = true
+}
+
+// isAlone says whether a client made the directory, and no other host has published there before it did.
+func (b *begun) isAlone() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.own != nil && !b.joined
 }
 
 // wrote notes that a blob is written, or (empty) something else.
@@ -78,7 +86,7 @@ func (d *layoutDir) hides(ctx context.Context, dg digest.Digest) bool {
 	if !d.begun.isForeign(dg) || d.t.lstatIn(d, ingestName, func(*syscall.Stat_t) {}) == nil {
 		return false
 	}
-	if d.index.isPublished() {
+	if d.isMine() {
 		return !d.begun.isQuiet()
 	}
 	kept, err := d.isKept(ctx)

@@ -18,11 +18,18 @@ import (
 
 // isWhole says whether all entries of a layout are there.
 func (d *layoutDir) isWhole(ctx context.Context) (bool, error) {
-	if d.begun.is() && d.index.isPublished() {
+	if d.isMine() {
 		return false, nil
 	}
-	return d.isKept(ctx)
+	kept, err := d.isKept(ctx)
+	if kept {
+		d.begun.join()
+	}
+	return kept, err
 }
+
+// isMine says whether a client made the directory and published there, before any other host did.
+func (d *layoutDir) isMine() bool { return d.begun.isAlone() && d.index.isPublished() }
 
 // isKept says whether the bucket has names in the layout or beneath it. The root is always kept.
 func (d *layoutDir) isKept(ctx context.Context) (bool, error) {

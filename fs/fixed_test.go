@@ -89,6 +89,18 @@ func TestDirectoryBecomesWhole(t *testing.T) {
 	wantNames(t, r.path("app"))
 }
 
+// TestDirectoryStaysWhole has another host publish to a directory that a client began, and then this client, which
+// found all of a layout there and made none of it.
+func TestDirectoryStaysWhole(t *testing.T) {
+	r := testMount(t, freshNames)
+	must(t, os.Mkdir(r.path("app"), 0o755))
+	r.names.set("app", indexOf("latest"))
+	_, err := buildKitPut(r.path("app", "index.json"), indexOf("latest", "mine"))
+	must(t, err)
+	wantNames(t, r.path("app"), layoutFiles...)
+	r.wantLayout(t, "app")
+}
+
 // TestPublishedLayoutIsKept holds that what a client made and published is removed as what others published is:
 // not at all, or with its name.
 func TestPublishedLayoutIsKept(t *testing.T) {
@@ -185,12 +197,12 @@ func TestDirectoryIsFinishedWhenItIsQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own, other := digest.FromString("own"), digest.FromString("other")
 		var b begun
-		if b.is() || b.isForeign(other) {
+		if b.isAlone() || b.isForeign(other) {
 			t.Error("a directory that no client made has blobs of others")
 		}
 		b.begin()
 		b.wrote(own)
-		if !b.is() || b.isForeign(own) || !b.isForeign(other) {
+		if !b.isAlone() || b.isForeign(own) || !b.isForeign(other) {
 			t.Error("it does not tell its own blobs from others")
 		}
 		time.Sleep(quiet - 1)
@@ -206,7 +218,7 @@ func TestDirectoryIsFinishedWhenItIsQuiet(t *testing.T) {
 			t.Error("it is quiet while it is written to")
 		}
 		b.end()
-		if b.is() || b.isForeign(other) {
+		if b.isAlone() || b.isForeign(other) {
 			t.Error("it has blobs of others after it was removed")
 		}
 	})
