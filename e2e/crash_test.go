@@ -177,11 +177,21 @@ func (k *crashes) settle() {
 		k.t.Fatalf("flush: %v: %s", err, out)
 	}
 	k.check(true)
-	eventually(k.t, "no parts of an upload are left", func() bool { return k.p.parts() == 0 })
+	k.settleUploads()
 	for _, dir := range []string{"tmp", "uploads", "staged"} {
 		k.wantEmpty(filepath.Join(k.cache(), dir))
 	}
 	k.count["checks after a start"]++
+}
+
+// settleUploads waits until the parts are gone of uploads that were cut off. After a power loss there may be some that
+// nobody knows of, since a note of an upload is not flushed: a rule of the bucket removes them, or prune, or here the test.
+func (k *crashes) settleUploads() {
+	k.t.Helper()
+	if k.disk != nil {
+		k.count["uploads nobody knows of"] += k.p.dropUploads()
+	}
+	eventually(k.t, "no parts of an upload are left", func() bool { return k.p.parts() == 0 })
 }
 
 // end settles, ends the daemon gently, and reads everything on a machine with an empty disk.
