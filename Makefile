@@ -133,7 +133,7 @@ clean: ## remove what was built
 system: NEEDS := $(SYSTEM)
 ceph: NEEDS := $(CEPH)
 benchmarks: NEEDS := $(BENCH)
-system: ## install what is missing of Debian's packages
+system: fuse ## install what is missing of Debian's packages
 ceph: system ## install Ceph, of which tests use the S3 gateway
 benchmarks: system ## install what `make bench` measures with and against
 system ceph benchmarks:
@@ -143,6 +143,11 @@ system ceph benchmarks:
 	  if [ "$$(id -u)" != 0 ]; then echo "make: install$$missing, or run this as root" >&2; exit 1; fi; \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	fi
+
+# As udev does it, which not every machine has.
+.PHONY: fuse
+fuse:
+	@if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %a /dev/fuse)" != 666 ]; then chmod 666 /dev/fuse; fi
 
 # Each tool is installed when the go.mod that pins it changes.
 define module
