@@ -29,8 +29,8 @@ FUZZTIME ?= 20s
 # What `make chaos` runs, how many kills of each of its six kinds, for how long many hosts are at work, and the
 # seed of its choices.
 CHAOS  := Test(Kill|PowerLoss|DamagedIndex|HostileBucket|Chaos.*)$$
-ROUNDS ?= 35
-MANY   ?= 6m
+ROUNDS ?= 34
+MANY   ?= 4m
 SEED   ?= $(shell date +%s)
 
 .PHONY: help

@@ -206,40 +206,21 @@ func (p *plainS3) closure(n plainName) map[digest.Digest]int64 {
 	return reached
 }
 
-// unended is an upload in parts that nobody ended.
-type unended struct{ Key, UploadId string }
-
-func (u unended) query() url.Values { return url.Values{"uploadId": {u.UploadId}} }
-
-func (p *plainS3) unended() []unended {
-	p.t.Helper()
-	var uploads struct{ Upload []unended }
-	b, _ := p.do(http.MethodGet, "", url.Values{"uploads": {""}})
-	must(p.t, xml.Unmarshal(b, &uploads))
-	return uploads.Upload
-}
-
 // parts counts the parts of uploads that nobody ended.
 func (p *plainS3) parts() int {
 	p.t.Helper()
+	var uploads struct {
+		Upload []struct{ Key, UploadId string }
+	}
+	b, _ := p.do(http.MethodGet, "", url.Values{"uploads": {""}})
+	must(p.t, xml.Unmarshal(b, &uploads))
 	n := 0
-	for _, u := range p.unended() {
+	for _, u := range uploads.Upload {
 		var parts struct{ Part []struct{ PartNumber int } }
-		b, _, err := p.request(http.MethodGet, u.Key, u.query())
+		b, _, err := p.request(http.MethodGet, u.Key, url.Values{"uploadId": {u.UploadId}})
 		if err == nil { // else it has ended meanwhile
 			must(p.t, xml.Unmarshal(b, &parts))
 			n += len(parts.Part)
-		}
-	}
-	return n
-}
-
-// dropUploads drops what nobody ended, as a rule of the bucket does, and returns how many these were.
-func (p *plainS3) dropUploads() (n int) {
-	p.t.Helper()
-	for _, u := range p.unended() {
-		if _, _, err := p.request(http.MethodDelete, u.Key, u.query()); err == nil { // else it has ended meanwhile
-			n++
 		}
 	}
 	return n

@@ -137,3 +137,11 @@ func (s *Store) writeTemp(b []byte) (path string, err error) {
 	}
 	return path, nil
 }
+
+// moveDurably moves a temporary file to its place, or removes it.
+func moveDurably(tmp, path string) error {
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}

@@ -57,10 +57,7 @@ func (s *Store) putPending(name string, doc []byte) error {
 	}
 	s.pending.Lock()
 	defer s.pending.Unlock()
-	if err := os.Rename(tmp, s.pendingPath(name)); err != nil {
-		return errors.Join(err, remove(tmp))
-	}
-	return syncDir(filepath.Join(s.dir, namesDir))
+	return moveDurably(tmp, s.pendingPath(name))
 }
 
 // Pending lists the recorded documents by name. What is not a recorded document is logged and left out.

@@ -3,7 +3,6 @@ package disk
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -11,28 +10,27 @@ import (
 )
 
 // An upload in parts is a file in uploads/, called by the SHA-256 of its ID. Its first line is the ID,
-// quoted as in Go, and the rest is the key. It need not survive a power loss: what is lost with it is
-// the space of some parts in the bucket.
+// quoted as in Go, and the rest is the key.
 
 func (s *Store) uploadPath(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return filepath.Join(s.dir, uploadsDir, hex.EncodeToString(sum[:]))
 }
 
-// BeginUpload notes that an object is uploaded in parts.
+// BeginUpload durably notes that an object is uploaded in parts.
 func (s *Store) BeginUpload(key, id string) error {
-	tmp := s.tempPath()
-	err := os.WriteFile(tmp, encodePending(id, []byte(key)), 0o600)
+	tmp, err := s.writeTemp(encodePending(id, []byte(key)))
 	if err == nil {
-		err = os.Rename(tmp, s.uploadPath(id))
+		err = moveDurably(tmp, s.uploadPath(id))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("note the upload of %s: %w", key, err), remove(tmp))
+		return fmt.Errorf("note the upload of %s: %w", key, err)
 	}
 	return nil
 }
 
-// EndUpload notes that it has ended. One that is not known is no error.
+// EndUpload notes that it has ended. One that is not known is no error. The note may come back after a power loss: to drop
+// what has ended does nothing.
 func (s *Store) EndUpload(key, id string) error {
 	if err := remove(s.uploadPath(id)); err != nil {
 		return fmt.Errorf("note the end of the upload of %s: %w", key, err)
