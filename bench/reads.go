@@ -76,6 +76,10 @@ func (b *bench) readCold(ctx context.Context, s *server, x blob, over string, ro
 	return m.close(ctx)
 }
 
+// warmReads is how often a round reads warm, by either way: the memory that the pages go to is now there and now to be had
+// from the host of a virtual machine, which takes twice as long, whoever reads.
+const warmReads = 3
+
 // readWarm reads the file of the cache directory through the mount and directly: the disk of a virtual machine does not
 // read one place as fast as another.
 func (b *bench) readWarm(ctx context.Context, s *server, x blob, m *mount, round int) error {
@@ -88,11 +92,17 @@ func (b *bench) readWarm(ctx context.Context, s *server, x blob, m *mount, round
 		return err
 	}
 	b.samples.add(key{"C", "warm read", loopback, s.name, allowedName}, 0.05)
-	return inTurns(round, func() error {
-		cpu, err := m.used(ctx, func() error { return b.readAgain(ctx, s, x, layoutfsName, x.in(m.point())) })
-		b.samples.add(key{"C", "warm read", loopback, s.name, layoutfsName}, cpu)
-		return err
-	}, func() error { return b.readAgain(ctx, s, x, localName, own) })
+	for n := range warmReads {
+		err := inTurns(round+n, func() error {
+			cpu, err := m.used(ctx, func() error { return b.readAgain(ctx, s, x, layoutfsName, x.in(m.point())) })
+			b.samples.add(key{"C", "warm read", loopback, s.name, layoutfsName}, cpu)
+			return err
+		}, func() error { return b.readAgain(ctx, s, x, localName, own) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readAgain reads a file that is not in memory in order, and then, when it is, at random. Before, it is read once for nothing: a
