@@ -21,7 +21,16 @@ import (
 // Start composes a mount that answers when Start returns. Everything that can fail for a reason outside
 // this program is tried before anything is mounted, and what was begun is undone on an error.
 // ctx bounds the start alone.
-func Start(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err error) {
+func Start(ctx context.Context, c Config, log *slog.Logger) (*Daemon, error) {
+	d, err := compose(ctx, c, log)
+	if errors.Is(err, index.ErrDamaged) { // the next opening begins it anew
+		log.Warn("started once more", "err", err)
+		return compose(ctx, c, log)
+	}
+	return d, err
+}
+
+func compose(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
