@@ -94,27 +94,25 @@ func (b *bench) readWarm(ctx context.Context, s *server, x blob, m *mount, round
 	b.samples.add(key{"C", "warm read", loopback, s.name, allowedName}, 0.05)
 	for n := range warmReads {
 		err := inTurns(round+n, func() error {
-			cpu, err := m.used(ctx, func() error { return b.readAgain(ctx, s, x, layoutfsName, x.in(m.point())) })
+			cpu, err := m.used(ctx, func() error { return b.readAgain(s, x, layoutfsName, x.in(m.point())) })
 			b.samples.add(key{"C", "warm read", loopback, s.name, layoutfsName}, cpu)
 			return err
-		}, func() error { return b.readAgain(ctx, s, x, localName, own) })
+		}, func() error { return b.readAgain(s, x, localName, own) })
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return inTurns(round,
+		func() error { return b.randomReads(ctx, s, layoutfsName, x.in(m.point())) },
+		func() error { return b.randomReads(ctx, s, localName, own) })
 }
 
-// readAgain reads a file that is not in memory in order, and then, when it is, at random. Before, it is read once for nothing: a
-// virtual machine gets memory from its host when it is first used, and gives back what has been free for a while.
-func (b *bench) readAgain(ctx context.Context, s *server, x blob, contender, path string) error {
-	if err := errors.Join(dropCaches(), x.read(path), dropCaches()); err != nil {
+// readAgain reads a file that is not in memory in order.
+func (b *bench) readAgain(s *server, x blob, contender, path string) error {
+	if err := dropCaches(); err != nil {
 		return err
 	}
-	if err := b.timed(key{"R", "warm", loopback, s.name, contender}, func() error { return x.read(path) }); err != nil {
-		return err
-	}
-	return b.randomReads(ctx, key{"R", "warm 4 KiB", loopback, s.name, contender}, path)
+	return b.timed(key{"R", "warm", loopback, s.name, contender}, func() error { return x.read(path) })
 }
 
 // readGETs is what the link and the server are able to: GETs whose bytes go nowhere. And what the SDK and one
@@ -131,8 +129,9 @@ func (b *bench) readGETs(ctx context.Context, s *server, x blob) error {
 	return b.sdkReads(ctx, s, x)
 }
 
-// randomReads are the seconds of 100,000 reads of 4 KiB with fio.
-func (b *bench) randomReads(ctx context.Context, k key, path string) error {
+// randomReads are the seconds of 100,000 reads of 4 KiB with fio, of a file that is in memory.
+func (b *bench) randomReads(ctx context.Context, s *server, contender, path string) error {
+	k := key{"R", "warm 4 KiB", loopback, s.name, contender}
 	out, err := run(ctx, nil, "fio", "--name=r", "--filename="+path, "--readonly", "--rw=randread", "--bs=4k",
 		"--ioengine=psync", "--norandommap", "--randseed=1", "--io_size=1g", "--invalidate=0", "--output-format=json")
 	if err != nil {
