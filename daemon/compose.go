@@ -191,12 +191,30 @@ func (d *Daemon) dropUnfinished(client *bucket.Client, store *disk.Store) error 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := client.DropUnfinished(ctx); err != nil {
+		if err := whenItAnswers(ctx, client.DropUnfinished); err != nil {
 			d.log.Warn("parts of uploads that were cut off are left in the bucket for now", "err", err)
 		}
 	}()
 	d.undo.add(func() error { cancel(); <-done; return nil })
 	return nil
+}
+
+// askAgain is how long a bucket is left alone that does not answer to what nobody waits for.
+const askAgain = time.Minute
+
+// whenItAnswers does something with the bucket, and again for as long as that does not answer.
+func whenItAnswers(ctx context.Context, do func(context.Context) error) error {
+	for {
+		err := do(ctx)
+		if !errors.Is(err, bucket.ErrUnreachable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(askAgain):
+		}
+	}
 }
 
 // atLeastATick is d, or nearly nothing: zero would stand for the default.
