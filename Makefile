@@ -147,7 +147,7 @@ system ceph benchmarks:
 # As udev does it, which not every machine has.
 .PHONY: fuse
 fuse:
-	@if [ "$$(id -u)" = 0 ] && [ "$$(stat -c %a /dev/fuse)" != 666 ]; then chmod 666 /dev/fuse; fi
+	@if [ "$$(id -u)" = 0 ] && [ -c /dev/fuse ] && [ "$$(stat -c %a /dev/fuse)" != 666 ]; then chmod 666 /dev/fuse; fi
 
 # Each tool is installed when the go.mod that pins it changes.
 define module
