@@ -21,16 +21,7 @@ import (
 // Start composes a mount that answers when Start returns. Everything that can fail for a reason outside
 // this program is tried before anything is mounted, and what was begun is undone on an error.
 // ctx bounds the start alone.
-func Start(ctx context.Context, c Config, log *slog.Logger) (*Daemon, error) {
-	d, err := compose(ctx, c, log)
-	if errors.Is(err, index.ErrDamaged) { // the next opening begins it anew
-		log.Warn("started once more", "err", err)
-		return compose(ctx, c, log)
-	}
-	return d, err
-}
-
-func compose(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err error) {
+func Start(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -157,7 +148,7 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 	d.undo.add(x.Close)
 	d.parts = parts{bucket: client, disk: store, index: x}
 	d.watchDisk()
-	if err := d.dropUnfinished(client, store); err != nil {
+	if err := client.Remember(store); err != nil {
 		return nil, err
 	}
 	// The engine outlives the start: it ends with Close.
@@ -177,44 +168,6 @@ func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Eng
 	d.undo.add(e.Close)
 	d.parts.engine = e
 	return e, nil
-}
-
-// dropUnfinished drops, in the background, the parts of uploads that an earlier daemon was killed in.
-func (d *Daemon) dropUnfinished(client *bucket.Client, store *disk.Store) error {
-	if d.config.ReadOnly || d.config.Offline {
-		return nil
-	}
-	if err := client.Remember(store); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := whenItAnswers(ctx, client.DropUnfinished); err != nil {
-			d.log.Warn("parts of uploads that were cut off are left in the bucket for now", "err", err)
-		}
-	}()
-	d.undo.add(func() error { cancel(); <-done; return nil })
-	return nil
-}
-
-// askAgain is how long a bucket is left alone that does not answer to what nobody waits for.
-const askAgain = time.Minute
-
-// whenItAnswers does something with the bucket, and again for as long as that does not answer.
-func whenItAnswers(ctx context.Context, do func(context.Context) error) error {
-	for {
-		err := do(ctx)
-		if !errors.Is(err, bucket.ErrUnreachable) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(askAgain):
-		}
-	}
 }
 
 // atLeastATick is d, or nearly nothing: zero would stand for the default.

@@ -101,6 +101,20 @@ func TestDirectoryStaysWhole(t *testing.T) {
 	r.wantLayout(t, "app")
 }
 
+// TestWhatIsPublishedFromHereIsOfNoOtherHost looks at a directory that a client makes while its index.json is in the bucket
+// already and not yet acknowledged: there is what the client made, then as well as afterwards.
+func TestWhatIsPublishedFromHereIsOfNoOtherHost(t *testing.T) {
+	r := testMount(t, freshNames)
+	must(t, os.Mkdir(r.path("app"), 0o755))
+	r.names.whenPublishing(func() {
+		r.names.set("app", indexOf("latest"))
+		wantNames(t, r.path("app"), "index.json")
+	})
+	_, err := buildKitPut(r.path("app", "index.json"), indexOf("latest"))
+	must(t, err)
+	wantNames(t, r.path("app"), "index.json")
+}
+
 // TestPublishedLayoutIsKept holds that what a client made and published is removed as what others published is:
 // not at all, or with its name.
 func TestPublishedLayoutIsKept(t *testing.T) {

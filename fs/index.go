@@ -29,6 +29,7 @@ type listing struct {
 	served []byte     // what was read last, or published from here
 	mod    time.Time  // when that changed
 	public bool       // it was published from here
+	active int        // publications from here that are under way
 	opened []sized    // open handles, oldest first
 }
 
@@ -87,6 +88,8 @@ func (x *listing) replace(ctx context.Context, after []byte) error {
 
 // publish goes on when the client is interrupted, which a Go program is all the time.
 func (x *listing) publish(ctx context.Context, before, after []byte) error {
+	x.publishes(1)
+	defer x.publishes(-1)
 	err := x.t.names.Publish(context.WithoutCancel(ctx), x.scope, before, after)
 	if errors.Is(err, iofs.ErrNotExist) {
 		x.t.outliveNames()
@@ -103,6 +106,12 @@ func (x *listing) publish(ctx context.Context, before, after []byte) error {
 	return nil
 }
 
+func (x *listing) publishes(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.active += n
+}
+
 // begin notes that nothing was published from here yet.
 func (x *listing) begin() {
 	x.mu.Lock()
@@ -110,11 +119,11 @@ func (x *listing) begin() {
 	x.public, x.served = false, nil
 }
 
-// isPublished says whether the index was published from here.
+// isPublished says whether the index was published from here, or is just now.
 func (x *listing) isPublished() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.public
+	return x.public || x.active > 0
 }
 
 func (x *listing) open(h sized) {

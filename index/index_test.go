@@ -320,11 +320,11 @@ func TestDamageInTheMiddle(t *testing.T) {
 		}
 		x := openAt(t, dir, quiet())
 		damage()
-		for i := 0; i < 50 && !errors.Is(err, ErrDamaged); i++ {
+		for i := 0; i < 50 && !errors.Is(err, errDamaged); i++ {
 			_, _, err = x.Blob(dg(fmt.Sprint(i)))
 		}
 		must(t, x.Close())
-		if errors.Is(err, ErrDamaged) {
+		if errors.Is(err, errDamaged) {
 			found++
 			must(t, wantAnew("while it was open").Close())
 		}
@@ -352,7 +352,7 @@ func TestPagesThatCannotBeRead(t *testing.T) {
 		t.Fatalf("tables %q, %v", tables, err)
 	}
 	must(t, os.Truncate(tables[0], 0))
-	if _, _, err := x.Blob(dg("a")); !errors.Is(err, ErrDamaged) {
+	if _, _, err := x.Blob(dg("a")); !errors.Is(err, errDamaged) {
 		t.Errorf("a blob of a table that cannot be read: %v", err)
 	}
 	must(t, x.PutBlobs(Blob{Digest: dg("b")}))

@@ -55,21 +55,20 @@ func (x *Index) flush(wb *badger.WriteBatch) error {
 // trusting calls what Badger panics in where a file is damaged. Then the next opening begins the index anew.
 func (x *Index) trusting(f func() error) error {
 	err := recovered(f)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, errDamaged) {
 		err = errors.Join(err, os.WriteFile(marker(x.dir), nil, 0o600))
 	}
 	return err
 }
 
-// ErrDamaged says that a file of the index is not what was written.
-var ErrDamaged = errors.New("the index is damaged, and the next mount begins it anew")
+var errDamaged = errors.New("the index is damaged, and the next mount begins it anew")
 
 // recovered makes an error of a panic, and of a page that cannot be read: Badger maps its files.
 func recovered(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: badger: %v", ErrDamaged, r)
+			err = fmt.Errorf("%w: badger: %v", errDamaged, r)
 		}
 	}()
 	return f()

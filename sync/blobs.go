@@ -41,7 +41,7 @@ func (e *Engine) stat(ctx context.Context, d digest.Digest) (int64, error) {
 	if size, ok := e.synthetic(d); ok {
 		return size, nil
 	}
-	if known && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe {
+	if known && believed(rec) {
 		return rec.Size, nil
 	}
 	return e.statBucket(ctx, d, rec)
@@ -176,7 +176,7 @@ const useGrain = time.Minute
 // used notes the use of a blob in the index. Recency on disk is the disk's own; this survives a restart.
 func (e *Engine) used(d digest.Digest) {
 	rec, known, err := e.index.Blob(d)
-	if err == nil && known && time.Since(rec.Used) < useGrain {
+	if err == nil && known && within(useGrain, rec.Used) {
 		return
 	}
 	if err == nil {

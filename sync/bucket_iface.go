@@ -26,6 +26,12 @@ type AheadBucket interface {
 	PutAhead(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error
 }
 
+// UnfinishedBucket is what a BlobBucket may be, too: it knows of uploads in parts that an earlier process was killed in
+// (see bucket.Client.DropUnfinished).
+type UnfinishedBucket interface {
+	DropUnfinished(ctx context.Context) error
+}
+
 // NameBucket is the half of the bucket that holds names.
 type NameBucket interface {
 	GetNameUpTo(ctx context.Context, name string, limit int64) (bucket.Name, error)
@@ -36,7 +42,8 @@ type NameBucket interface {
 }
 
 var (
-	_ BlobBucket  = (*bucket.Client)(nil)
-	_ AheadBucket = (*bucket.Client)(nil)
-	_ NameBucket  = (*bucket.Client)(nil)
+	_ BlobBucket       = (*bucket.Client)(nil)
+	_ AheadBucket      = (*bucket.Client)(nil)
+	_ UnfinishedBucket = (*bucket.Client)(nil)
+	_ NameBucket       = (*bucket.Client)(nil)
 )

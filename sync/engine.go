@@ -133,6 +133,7 @@ func (e *Engine) answers() {
 	e.log.Info("the bucket answers again")
 	e.uploader.rouse()
 	e.pending.rouse()
+	e.dropUnfinished()
 }
 
 // Close stops the workers. It does not drain: what is staged stays staged.

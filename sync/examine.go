@@ -275,7 +275,7 @@ func (e *Engine) isKnown(d ocispec.Descriptor) bool {
 		return true
 	}
 	rec, ok, err := e.index.Blob(d.Digest)
-	return err == nil && ok && e.guard.up() && rec.Where&index.Bucket != 0 && time.Since(rec.Seen) < believe
+	return err == nil && ok && e.guard.up() && believed(rec)
 }
 
 // anyOf names one of them, always the same.

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
 )
 
@@ -88,6 +89,24 @@ func TestCacheIsOfferedWithoutTheLayersThatAreGone(t *testing.T) {
 	h.age()
 	if d := h.shownTags("")["latest"]; d != c.desc.Digest || len(h.Status().Broken) > 0 {
 		t.Errorf("when the blob is back: %s is shown, broken %v", d, h.Status().Broken)
+	}
+}
+
+// TestTheClockWasSetBack: what was seen in the bucket at a time that is to come may have gone since.
+func TestTheClockWasSetBack(t *testing.T) {
+	b := newMemBucket()
+	c := newCache(t, random(100, 1), random(200, 2))
+	must(t, newHost(t, b, nil).export("", "latest", c))
+	h := newHost(t, b, nil)
+	gone := digest.FromBytes(c.layers[1])
+	b.remove(gone)
+	must(t, h.index.PutBlobs(index.Blob{Digest: gone, Size: 200, Where: index.Bucket, Seen: time.Now().Add(time.Hour)}))
+	if _, m := h.shownManifest("latest"); layersOf(m)[gone] {
+		t.Error("a layer is offered that is gone")
+	}
+	must(t, h.index.PutBlobs(index.Blob{Digest: gone, Size: 200, Where: index.Bucket, Seen: time.Now().Add(time.Hour)}))
+	if _, err := h.Stat(t.Context(), gone); !errors.Is(err, iofs.ErrNotExist) {
+		t.Errorf("a blob that is gone: %v", err)
 	}
 }
 

@@ -44,6 +44,16 @@ type presence struct {
 	reconsidered time.Time // when all doubts ended
 }
 
+// believed says whether a blob was in the bucket so short a time ago that it need not be asked.
+func believed(rec index.Blob) bool { return rec.Where&index.Bucket != 0 && within(believe, rec.Seen) }
+
+// within says whether a time of the index is no longer ago than d. One to come is of a clock that was set back since, and no
+// answer.
+func within(d time.Duration, at time.Time) bool {
+	age := time.Since(at)
+	return age >= 0 && age < d
+}
+
 // answer is what the bucket said of a blob.
 type answer struct {
 	at       time.Time

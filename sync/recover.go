@@ -29,6 +29,7 @@ func (e *Engine) recover() error {
 		return fmt.Errorf("recover the publications that wait: %w", err)
 	}
 	e.background.run(e.publisher)
+	e.dropUnfinished()
 	return nil
 }
 

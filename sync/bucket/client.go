@@ -40,13 +40,13 @@ type Client struct {
 	s3      *s3.Client
 	config  Config
 	log     *slog.Logger
-	uploads chan struct{}     // a token for each request that carries a blob's bytes up
-	part    int64             // bytes
-	single  int64             // the largest blob that goes up in one request
-	maxCopy int64             // bytes that one CopyObject takes: 5 GiB, less in tests
-	page    int32             // objects; 0: the server's choice
-	journal Journal           // of uploads in parts; nil: none is kept
-	left    map[string]string // IDs and keys of what the journal knew of before
+	uploads chan struct{} // a token for each request that carries a blob's bytes up
+	part    int64         // bytes
+	single  int64         // the largest blob that goes up in one request
+	maxCopy int64         // bytes that one CopyObject takes: 5 GiB, less in tests
+	page    int32         // objects; 0: the server's choice
+	journal Journal       // of uploads in parts; nil: none is kept
+	left    *unfinished   // what the journal knew of before
 	aheads  *aheads
 	busy    *atomic.Int64 // when a large blob last went up, in nanoseconds of Unix time
 	seed    maphash.Seed  // of the sums of parts
@@ -83,6 +83,7 @@ func Open(ctx context.Context, c Config, o Options) (*Client, error) {
 		page:    o.PageSize,
 		busy:    &atomic.Int64{},
 		aheads:  &aheads{by: map[digest.Digest]*ahead{}},
+		left:    &unfinished{by: map[string]string{}},
 		seed:    maphash.MakeSeed(),
 
 		checkWithin: 10 * time.Second,

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"maps"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -24,21 +24,50 @@ func (c *Client) Remember(j Journal) error {
 	if err != nil {
 		return err
 	}
-	c.journal, c.left = j, maps.Collect(left)
+	c.journal = j
+	for id, key := range left {
+		c.left.put(id, key)
+	}
 	return nil
 }
 
-// DropUnfinished has the server drop the parts of uploads that an earlier process did not end.
+// DropUnfinished has the server drop the parts of uploads that an earlier process did not end. After an error the next
+// call tries again what is left.
 func (c *Client) DropUnfinished(ctx context.Context) error {
+	left := c.left.take()
 	var errs []error
-	for id, key := range c.left {
+	for id, key := range left {
 		err := c.dropUpload(ctx, key, id)
 		if err == nil {
 			err = c.journal.EndUpload(key, id)
 		}
-		errs = append(errs, err)
+		if err != nil {
+			c.left.put(id, key)
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// unfinished are the IDs of uploads that an earlier process did not end, and their keys.
+type unfinished struct {
+	mu sync.Mutex // guards following; a leaf
+	by map[string]string
+}
+
+// take takes all of them out.
+func (u *unfinished) take() map[string]string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := u.by
+	u.by = map[string]string{}
+	return all
+}
+
+func (u *unfinished) put(id, key string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.by[id] = key
 }
 
 // dropUpload has the server drop an upload in parts; one that is not there is no error.

@@ -17,8 +17,9 @@ import (
 
 // journal is a bucket.Journal in memory.
 type journal struct {
-	mu sync.Mutex // guards following
-	by map[string]string
+	mu   sync.Mutex // guards following
+	by   map[string]string
+	fail error // of EndUpload
 }
 
 func (j *journal) BeginUpload(key, id string) error {
@@ -31,8 +32,16 @@ func (j *journal) BeginUpload(key, id string) error {
 func (j *journal) EndUpload(_, id string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	delete(j.by, id)
-	return nil
+	if j.fail == nil {
+		delete(j.by, id)
+	}
+	return j.fail
+}
+
+func (j *journal) failing(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fail = err
 }
 
 func (j *journal) Uploads() (iter.Seq2[string, string], error) {
@@ -79,8 +88,14 @@ func testUnfinished(t *testing.T, cfg bucket.Config) {
 	put := make(chan error)
 	go func() { put <- first.PutBlob(t.Context(), d, r, int64(len(b))) }()
 	<-r.waits
-	if err := open().DropUnfinished(t.Context()); err != nil || j.count() != 0 {
-		t.Errorf("DropUnfinished: %v, %d are left", err, j.count())
+	second := open()
+	j.failing(fs.ErrPermission)
+	if err := second.DropUnfinished(t.Context()); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("DropUnfinished that fails: %v", err)
+	}
+	j.failing(nil)
+	if err := second.DropUnfinished(t.Context()); err != nil || j.count() != 0 {
+		t.Errorf("DropUnfinished after a failure: %v, %d are left", err, j.count())
 	}
 	close(r.opened)
 	if err := <-put; err == nil {
