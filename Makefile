@@ -17,6 +17,7 @@ export GOTOOLCHAIN ?= auto
 SYSTEM := gcc=gcc runc=runc fusermount3=fuse3 skopeo=skopeo umoci=umoci busybox=busybox-static \
   mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mount=mount
 BENCH  := fio=fio s3fs=s3fs
+BROWSER := chromium=chromium
 CEPH   := ceph-mon=ceph-mon ceph-osd=ceph-osd radosgw=radosgw ceph=ceph-common
 
 PACKAGES := ./...
@@ -50,7 +51,7 @@ race: system ## run the tests of the product's own module, with the race detecto
 	cd bench && go test -race ./...
 
 .PHONY: e2e
-e2e: system tools ## run the tests with real builders, S3 servers and OCI clients
+e2e: system browser tools ## run the tests with real builders, S3 servers and OCI clients
 	cd e2e && go test -timeout 40m -skip '$(HEAVY)' ./...
 
 .PHONY: servers
@@ -129,14 +130,16 @@ clean: ## remove what was built
 
 # --- what tests need -------------------------------------------------------------------------------------
 
-.PHONY: system ceph benchmarks
+.PHONY: system browser ceph benchmarks
 system: NEEDS := $(SYSTEM)
+browser: NEEDS := $(BROWSER)
 ceph: NEEDS := $(CEPH)
 benchmarks: NEEDS := $(BENCH)
 system: fuse ## install what is missing of Debian's packages
+browser: system ## install the browser that the web page is tested with
 ceph: system ## install Ceph, of which tests use the S3 gateway
 benchmarks: system ## install what `make bench` measures with and against
-system ceph benchmarks:
+system browser ceph benchmarks:
 	@missing=; \
 	for need in $(NEEDS); do command -v "$${need%%=*}" >/dev/null || missing+=" $${need#*=}"; done; \
 	if [ -n "$$missing" ]; then \

@@ -34,6 +34,9 @@ func Start(ctx context.Context, c Config, log *slog.Logger) (_ *Daemon, err erro
 	if err := d.takeMountpoint(); err != nil {
 		return nil, err
 	}
+	if err := d.listenWeb(); err != nil {
+		return nil, err
+	}
 	client, err := d.openBucket(ctx)
 	if err != nil {
 		return nil, err

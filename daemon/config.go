@@ -36,6 +36,7 @@ type Config struct {
 	Umask      uint32
 
 	DrainTimeout time.Duration // how long a signal waits for uploads
+	Web          string        // HOST:PORT of the web page, as ParseWebAddress gives it; empty: none
 	Log          LogConfig
 	Version      string // of this program, for status
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -24,12 +25,17 @@ func (d *Daemon) serveControl() *http.Server {
 		MaxHeaderBytes:    maxMessage,
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
 	}
+	d.answerOn(d.listener, s, "control socket")
+	return s
+}
+
+// answerOn has a server answer until it is shut down.
+func (d *Daemon) answerOn(l net.Listener, s *http.Server, what string) {
 	go func() {
-		if err := s.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("the control socket does not answer any more", "err", err)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("the "+what+" does not answer any more", "err", err)
 		}
 	}()
-	return s
 }
 
 // handle serves requests of one type. What fails is told as the outcome's error.

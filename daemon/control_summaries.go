@@ -23,7 +23,7 @@ func (d *Daemon) summaries(ctx context.Context) iter.Seq2[inspect.Listed, error]
 				yield(inspect.Listed{}, err)
 				return
 			}
-			if n.Closure == nil && n.Broken == "" && !n.Updated.IsZero() {
+			if isUnread(n) {
 				unread = append(unread, n)
 			} else if !yield(d.listed(n), nil) {
 				return
@@ -38,11 +38,17 @@ func (d *Daemon) summaries(ctx context.Context) iter.Seq2[inspect.Listed, error]
 	}
 }
 
-// readClosures reads what names reach.
+// isUnread says whether what a name reaches may be read, and was not yet.
+func isUnread(n inspect.Name) bool { return n.Closure == nil && n.Broken == "" }
+
+// readClosures reads what names reach, of those of which that is not known.
 func (d *Daemon) readClosures(ctx context.Context, names []inspect.Name) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readsClosures)
 	for i := range names {
+		if !isUnread(names[i]) {
+			continue
+		}
 		group.Go(func() error {
 			closure, err := d.parts.engine.Closure(ctx, names[i].Name)
 			if err == nil && len(closure) > 0 && closure[0].Digest == names[i].Descriptor.Digest {
@@ -58,6 +64,9 @@ func (d *Daemon) listed(n inspect.Name) inspect.Listed {
 	if n.Closure == nil && n.Broken == "" {
 		return inspect.Listed{Name: &n}
 	}
-	sum := inspect.Summarise(n, n.Closure, func(dg digest.Digest) inspect.Place { return placeOf(d.parts.disk.Stat(dg).State) }, false)
+	sum := inspect.Summarise(n, n.Closure, d.placeOf, false)
 	return inspect.Listed{Summary: &sum}
 }
+
+// placeOf says where on local disk a blob is.
+func (d *Daemon) placeOf(dg digest.Digest) inspect.Place { return placeOf(d.parts.disk.Stat(dg).State) }

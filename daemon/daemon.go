@@ -23,6 +23,7 @@ type Daemon struct {
 	started time.Time
 
 	listener net.Listener // of the control socket
+	web      net.Listener // of the web page; nil: there is none
 	undo     undo         // what ends the parts
 
 	leave     chan struct{} // closed when the mount was taken out of the tree by us
@@ -49,7 +50,11 @@ type mount interface {
 }
 
 // Ready says where the mount is and how to use it.
-func (d *Daemon) Ready() Ready { return d.config.ready(os.Getpid(), d.cache) }
+func (d *Daemon) Ready() Ready {
+	r := d.config.ready(os.Getpid(), d.cache)
+	r.Web = d.webURL()
+	return r
+}
 
 // left notes that the mount is no longer in the tree, though files may be open in it.
 func (d *Daemon) left() { d.leaveOnce.Do(func() { close(d.leave) }) }

@@ -15,6 +15,7 @@ type Ready struct {
 	Cache      CacheStatus
 	PID        int
 	Use        Use
+	Web        string // URL of the web page; empty: there is none
 }
 
 func (c Config) ready(pid int, cache CacheStatus) Ready {

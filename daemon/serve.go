@@ -15,14 +15,14 @@ import (
 
 const (
 	lazyGrace     = 5 * time.Second // for files that are open when the mount is taken away
-	farewellGrace = 5 * time.Second // for answers on the control socket
+	farewellGrace = 5 * time.Second // for answers on the control socket and of the web page
 )
 
 // Serve answers the control socket until the mount ends: by a signal, which drains first; by a request on
 // the socket; or by an unmount from outside. A second signal stops at once. The error is a *RemainsError if
 // something that was acknowledged is not in the bucket yet.
 func (d *Daemon) Serve(signals <-chan os.Signal) error {
-	control := d.serveControl()
+	control, web := d.serveControl(), d.serveWeb()
 	gone := make(chan struct{})
 	go func() { d.mount.Wait(); close(gone) }()
 	stop, hurry, done := d.watch(signals)
@@ -43,7 +43,7 @@ func (d *Daemon) Serve(signals <-chan os.Signal) error {
 	}
 	d.awaitClosed(hurry, gone)
 	reason := d.lastDrain(ctx)
-	return errors.Join(d.remains(reason), d.end(control))
+	return errors.Join(d.remains(reason), d.end(control, web))
 }
 
 // watch turns the first signal into the closing of stop, and the second into the end of hurry.
@@ -114,11 +114,13 @@ func (d *Daemon) remains(reason error) error {
 }
 
 // end ends the parts.
-func (d *Daemon) end(control *http.Server) error {
+func (d *Daemon) end(servers ...*http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellGrace)
 	defer cancel()
-	if err := control.Shutdown(ctx); err != nil {
-		_ = control.Close() // the clients see their connections end
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			_ = s.Close() // the clients see their connections end
+		}
 	}
 	err := d.undo.run()
 	d.log.Info("ended", "uptime", time.Since(d.started).Round(time.Second).String())

@@ -25,6 +25,7 @@ type Status struct {
 	Mode        ModeStatus        `json:"mode"`
 	Passthrough PassthroughStatus `json:"passthrough"`
 	Use         Use               `json:"use"`
+	Web         string            `json:"web,omitempty"` // URL of the web page
 
 	// names, broken, staged, warm, partial, pending, uploading, downloading, counters, bucket_up, last_error
 	sync.Status
@@ -79,6 +80,7 @@ func (d *Daemon) Status() Status {
 		Cache:      d.cache,
 		Mode:       d.config.modeStatus(),
 		Use:        d.config.use(),
+		Web:        d.webURL(),
 		Status:     d.engine.Status(),
 	}
 	// A list without entries is a list in JSON, too.

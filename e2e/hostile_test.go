@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,7 +47,7 @@ func TestHostileBucket(t *testing.T) {
 	}
 	blobs := a.lieAboutBlobs(t)
 	a.lieInDocuments(t)
-	h := newHost(t, a.config(), "--refresh", "100ms", "--cache-size", "1GiB", "--min-free", "100MiB")
+	h := newHost(t, a.config(), "--refresh", "100ms", "--cache-size", "1GiB", "--min-free", "100MiB", "--web", "0")
 	outside := filesIn(t, filepath.Dir(h.cache))
 
 	rounds := 1
@@ -59,6 +62,7 @@ func TestHostileBucket(t *testing.T) {
 		if _, err := importFrom(h.path("good"), "latest"); err != nil {
 			t.Errorf("the honest cache: %v", err)
 		}
+		readWeb(t, h.status().Web)
 	}
 
 	eventually(t, "status tells of what is broken", func() bool {
@@ -86,7 +90,7 @@ func hostileNames() []string {
 		"nul\x00byte", "line\nbreak", "\x1b[31mred", "\xff\xfe", " ", "-rf", strings.Repeat("n", 4096), strings.Repeat("n", 5000),
 		strings.Repeat("d/", 40) + "x", strings.Repeat("e", 256) + "/x",
 		"blobs", "blobs/sha256/" + hex, "index.json", "index.json/x", "oci-layout", "ingest", "ingest/x", "index.json.lock",
-		"sha256:" + hex, "sha256:zz", ".fsverity-check-x", "latest", "a/latest", "a%2Fb", "a%00b",
+		"sha256:" + hex, "sha256:zz", ".fsverity-check-x", "latest", "a/latest", "a%2Fb", "a%00b", "<script>x",
 	}
 }
 
@@ -243,4 +247,18 @@ func diskUsage(t testing.TB, dir string) int64 {
 	n, err := strconv.ParseInt(strings.Fields(run(t, "du", "-s", "-B1", dir))[0], 10, 64)
 	must(t, err)
 	return n
+}
+
+// readWeb makes sure that page and metrics are there, and that no name became part of the page's markup.
+func readWeb(t *testing.T, web string) {
+	t.Helper()
+	for _, path := range []string{"", "metrics"} {
+		res, err := http.Get(web + path)
+		must(t, err)
+		body, err := io.ReadAll(res.Body)
+		must(t, errors.Join(err, res.Body.Close()))
+		if res.StatusCode != http.StatusOK || len(body) == 0 || bytes.Contains(body, []byte("<script")) {
+			t.Errorf("%s%s: %s\n%.2000s", web, path, res.Status, body)
+		}
+	}
 }

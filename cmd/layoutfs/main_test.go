@@ -39,6 +39,7 @@ func TestCommandLine(t *testing.T) {
 			"await":        await,
 			"confidential": confidential,
 			"fails":        fails,
+			"get":          get,
 			"launch":       launch,
 			"misuse":       misuse,
 			"nobody":       nobody,

@@ -66,6 +66,9 @@ func printReady(w io.Writer, r daemon.Ready) {
 	if r.Cache.Log != "" {
 		fmt.Fprintf(w, "  log     %s\n", r.Cache.Log)
 	}
+	if r.Web != "" {
+		fmt.Fprintf(w, "  web     %s\n", r.Web)
+	}
 	fmt.Fprintln(w, "use it with")
 	printUse(w, "  ", r.Use)
 }

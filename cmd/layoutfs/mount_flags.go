@@ -33,6 +33,7 @@ func mountFlags() []cli.Flag {
 			Name: "detach", Aliases: []string{"d"}, Category: groupProcess, DisableDefaultText: true,
 			Usage: "return when the mount answers; a process in the background serves it",
 		},
+		text(groupProcess, "web", "", "serve a web page, and metrics for Prometheus, at `[HOST:]PORT`; without HOST for this machine alone"),
 		text(groupProcess, "log-file", "", "log to `FILE` (default: standard error; with -d, the file log in the cache directory)"),
 		text(groupProcess, "log-level", "info", "`LEVEL`: debug, info, warn or error"),
 		text(groupProcess, "log-format", "text", "`FORMAT`: text or json"),
@@ -80,6 +81,7 @@ func mountConfig(c *cli.Context) (daemon.Config, error) {
 		Umask:        p.umask("umask"),
 		DrainTimeout: p.duration("drain-timeout"),
 		Log:          daemon.LogConfig{File: p.path("log-file"), Level: c.String("log-level"), Format: c.String("log-format")},
+		Web:          p.webAddress("web"),
 		Version:      version,
 	}
 	flags := params(c)

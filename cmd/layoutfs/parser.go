@@ -86,3 +86,16 @@ func (p *parser) umask(flag string) uint32 {
 	}
 	return uint32(n)
 }
+
+// webAddress is empty if none is given.
+func (p *parser) webAddress(flag string) string {
+	value := p.c.String(flag)
+	if value == "" {
+		return ""
+	}
+	at, err := daemon.ParseWebAddress(value)
+	if err != nil {
+		p.failed(flag, err)
+	}
+	return at
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -207,6 +208,27 @@ func silent(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = l.Close() })
 	stateOf(ts).silent = l.(*net.TCPListener)
 	ts.Setenv("SILENT", l.Addr().String())
+}
+
+// get URL [HEADER:VALUE...] asks a web server: status, headers and body are standard output. With ! nobody answers.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	r, err := http.NewRequest(http.MethodGet, args[0], nil)
+	ts.Check(err)
+	for _, header := range args[1:] {
+		name, value, _ := strings.Cut(header, ":")
+		r.Header.Set(name, value)
+	}
+	r.Host = r.Header.Get("Host")
+	res, err := (&http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	if neg && err != nil {
+		return
+	}
+	ts.Check(err)
+	defer res.Body.Close()
+	ts.Check(res.Write(ts.Stdout()))
+	if neg {
+		ts.Fatalf("somebody answers")
+	}
 }
 
 // asked waits until somebody connects to the silent listener; with ! nobody has.

@@ -63,6 +63,9 @@ func printStatus(w io.Writer, s daemon.Status) error {
 	if s.Cache.Log != "" {
 		row("log", s.Cache.Log)
 	}
+	if s.Web != "" {
+		row("web", s.Web)
+	}
 	row("running", fmt.Sprintf("for %s, pid %d, version %s", uptime(s), s.PID, s.Version))
 	return t.Flush()
 }
