@@ -15,7 +15,7 @@ import (
 // A client imports layer after layer, and asks for the next one when it is done with the last. What it will
 // ask for is known from the manifest, and the config of a cache, that it read first.
 const (
-	// aheadBytes is how much of what follows is fetched, in bytes, but for a single layer that is larger.
+	// aheadBytes is how much of what follows is fetched, in bytes.
 	aheadBytes = windowMax * disk.ChunkSize
 	// aheadLayers bounds how many of them there are.
 	aheadLayers = 64
@@ -142,10 +142,12 @@ func (e *Engine) fetchAhead(d digest.Digest, following []ocispec.Descriptor) {
 		fetched = append(fetched, dl)
 	}
 	left := int64(aheadBytes)
-	for i, next := range following {
-		if left -= next.Size; left < 0 && i > 0 {
+	for _, next := range following {
+		chunks := int(left / disk.ChunkSize) // of this one at most, which may be its beginning
+		if chunks <= 0 {
 			break
 		}
+		left -= next.Size
 		if state := e.disk.Stat(next.Digest).State; state == disk.Warm || state == disk.Staged {
 			continue
 		}
@@ -158,7 +160,7 @@ func (e *Engine) fetchAhead(d digest.Digest, following []ocispec.Descriptor) {
 			return
 		}
 		fetched = append(fetched, dl)
-		dl.ahead()
+		dl.ahead(chunks)
 	}
 	if n := len(fetched); n > 0 {
 		fetched[n-1].nearly(e.ctx) // so long it must not be idle

@@ -119,12 +119,12 @@ func (dl *download) plan(from, to int) bool {
 	return dl.frontier == dl.part.Chunks()
 }
 
-// ahead begins to fetch the beginning of a blob that nobody has opened yet.
-func (dl *download) ahead() {
+// ahead begins to fetch the first chunks of a blob that nobody has opened yet.
+func (dl *download) ahead(chunks int) {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
 	if !dl.stopped {
-		dl.request(0, min(dl.part.Chunks(), windowMax), false)
+		dl.request(0, min(dl.part.Chunks(), chunks), false)
 		dl.verify()
 	}
 }
