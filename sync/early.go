@@ -3,7 +3,9 @@ package sync
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +23,52 @@ const (
 	idleFor = time.Minute
 )
 
+// early are the uploads of what is still written.
+type early struct {
+	places chan struct{} // one for each
+
+	mu  sync.Mutex // guards following; a leaf
+	all map[*sending]struct{}
+}
+
+// sending is one of them, for display.
+type sending struct {
+	digest digest.Digest
+	size   int64
+	sent   atomic.Int64
+}
+
+func newEarly(places int) *early {
+	return &early{places: make(chan struct{}, places), all: map[*sending]struct{}{}}
+}
+
+func (x *early) show(s *sending) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all[s] = struct{}{}
+}
+
+func (x *early) hide(s *sending) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.all, s)
+}
+
+// and adds to the transfers of other uploads those of which something was sent. Where the upload of the blob has taken
+// over it is among the others.
+func (x *early) and(others []Transfer) []Transfer {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := others
+	for s := range x.all {
+		t := Transfer{Digest: s.digest, Done: s.sent.Load(), Size: s.size}
+		if t.Done > 0 && !slices.ContainsFunc(others, func(o Transfer) bool { return o.Digest == t.Digest }) {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // Expect is told that a client writes the file at path, which is to be the blob d of size bytes. A large one is
 // uploaded while it is written, if the bucket does not have it. Nothing depends on it: the file may become
 // another blob, or none, and what is sent of it is compared with what is committed. Expect does not wait.
@@ -30,17 +78,17 @@ func (e *Engine) Expect(path string, d digest.Digest, size int64) {
 		return
 	}
 	select {
-	case e.early <- struct{}{}:
+	case e.early.places <- struct{}{}:
 	default:
 		return // the link has enough to do
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		<-e.early
+		<-e.early.places
 		return
 	}
 	e.background.run(func() {
-		defer func() { <-e.early }()
+		defer func() { <-e.early.places }()
 		defer func() { _ = f.Close() }() // it was only read
 		if a, err := e.presence.ask(e.ctx, d, rely); err == nil && !a.found {
 			e.sendEarly(to, f, d, size)
@@ -58,7 +106,10 @@ func (e *Engine) sendEarly(to AheadBucket, f *os.File, d digest.Digest, size int
 	following.Go(func() {
 		follow(ctx, f, written, func() bool { return e.disk.Stat(d).State == disk.Staged })
 	})
-	if err := e.guard.putAhead(ctx, to, d, f, size, written); err != nil && ctx.Err() == nil {
+	s := &sending{digest: d, size: size}
+	e.early.show(s)
+	defer e.early.hide(s)
+	if err := e.guard.putAhead(ctx, to, d, counted{f, &s.sent}, size, written); err != nil && ctx.Err() == nil {
 		e.log.Info("a blob is not uploaded while it is written", "blob", d, "size", size, "err", err)
 	}
 }

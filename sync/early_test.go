@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -22,12 +23,13 @@ type aheadBucket struct {
 type aheadPut struct {
 	digest  digest.Digest
 	size    int64
+	r       io.ReaderAt
 	written <-chan int64
 	end     chan struct{}
 }
 
-func (b *aheadBucket) PutAhead(ctx context.Context, d digest.Digest, _ io.ReaderAt, size int64, written <-chan int64) error {
-	p := aheadPut{digest: d, size: size, written: written, end: make(chan struct{})}
+func (b *aheadBucket) PutAhead(ctx context.Context, d digest.Digest, r io.ReaderAt, size int64, written <-chan int64) error {
+	p := aheadPut{digest: d, size: size, r: r, written: written, end: make(chan struct{})}
 	b.begun <- p
 	select {
 	case <-p.end:
@@ -68,6 +70,14 @@ func TestLargeBlobsGoUpWhileTheyAreWritten(t *testing.T) {
 			t.Errorf("after %q it has %d bytes", s, got)
 		}
 	}
+	if up := h.Status().Uploading; len(up) > 0 {
+		t.Errorf("status shows %v ahead of the first byte", up)
+	}
+	_, err := p.r.ReadAt(make([]byte, 5), 0)
+	must(t, err)
+	if diff := cmp.Diff([]Transfer{{Digest: d, Done: 5, Size: earlyFrom}}, h.Status().Uploading); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
 	must(t, os.Remove(f.Name()))
 	if n, more := <-p.written; more {
 		t.Errorf("it goes on with %d bytes of a file that is removed", n)
@@ -82,10 +92,10 @@ func TestOnlyWhatTheBucketLacksGoesUpEarly(t *testing.T) {
 	h.expect(h.mustWrite([]byte("here")), earlyFrom)
 	h.expect(b.put([]byte("there")), earlyFrom)
 	for range DefaultUploads { // waits until nothing is under way
-		h.early <- struct{}{}
+		h.early.places <- struct{}{}
 	}
 	for range DefaultUploads {
-		<-h.early
+		<-h.early.places
 	}
 	for i := range DefaultUploads + 1 {
 		h.expect(digest.FromString(string(rune('a'+i))), earlyFrom)

@@ -95,7 +95,7 @@ type Engine struct {
 	pending  pending
 	turns    turns // with a name, to publish or delete it
 	tags     tags
-	early    chan struct{} // a place for each upload of what is still written
+	early    *early
 
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
@@ -114,7 +114,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		catalog: newCatalog(), objects: newObjects(),
 		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
 		tags:    tags{configured: o.Configured},
-		early:   make(chan struct{}, o.Uploads),
+		early:   newEarly(o.Uploads),
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	e.guard = newGuard(e.ctx, o, e.answers)
@@ -207,7 +207,7 @@ func (e *Engine) Status() Status {
 		Warm:        Count{Blobs: u.WarmBlobs, Bytes: u.WarmBytes},
 		Partial:     Count{Blobs: u.PartialBlobs, Bytes: u.PartialBytes},
 		Pending:     len(e.pending.all()),
-		Uploading:   e.uploader.transfers(),
+		Uploading:   e.early.and(e.uploader.transfers()),
 		Downloading: e.fetcher.transfers(),
 		Counters: Counters{
 			FetchedBytes: e.fetcher.bytes.Load(), FetchedBlobs: e.fetchedBlobs.Load(),
