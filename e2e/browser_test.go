@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +18,9 @@ const evil = "evil.test"
 // browse has a real browser show a page, and returns the document that it ends up with and what it complained of.
 func browse(t *testing.T, url string) (document, console string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
 		"--user-data-dir="+t.TempDir(), "--host-resolver-rules=MAP "+evil+" 127.0.0.1", "--enable-logging=stderr",
 		"--virtual-time-budget=10000", "--dump-dom", url)
 	cmd.WaitDelay = time.Second // for its children, which have its output
