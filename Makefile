@@ -93,7 +93,8 @@ chaos: SEED := $(SEED)
 chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 minutes; SEED= repeats its choices
 	@echo "seed $(SEED): run again with make chaos SEED=$(SEED)"
 	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) LAYOUTFS_CHAOS_TIME=$(MANY) \
-	  go test -timeout 40m -count=1 -v -run '$(CHAOS)' .
+	  go test -timeout 40m -count=1 -json -run '$(CHAOS)' . | go run ./chaosreport -to ../docs/reliability.md \
+	    -title "Seed $(SEED), commit $$(git rev-parse --short HEAD), $$(date -u +%F); $(ROUNDS) kills of each of six kinds, $(MANY) of many hosts."
 
 .PHONY: bench
 bench: system benchmarks buildkit minio rclone build ## measure against the alternatives; ROWS=E1,I1 LINKS=slow SERVERS=minio ROUNDS=3

@@ -38,7 +38,7 @@ func (d *Daemon) summaries(ctx context.Context) iter.Seq2[inspect.Listed, error]
 	}
 }
 
-// isUnread says whether what a name reaches may be read, and was not yet.
+// isUnread says whether what a name reaches is not known, and may be read.
 func isUnread(n inspect.Name) bool { return n.Closure == nil && n.Broken == "" }
 
 // readClosures reads what names reach, of those of which that is not known.
@@ -61,7 +61,7 @@ func (d *Daemon) readClosures(ctx context.Context, names []inspect.Name) {
 }
 
 func (d *Daemon) listed(n inspect.Name) inspect.Listed {
-	if n.Closure == nil && n.Broken == "" {
+	if isUnread(n) {
 		return inspect.Listed{Name: &n}
 	}
 	sum := inspect.Summarise(n, n.Closure, d.placeOf, false)

@@ -22,7 +22,10 @@ const (
 // the socket; or by an unmount from outside. A second signal stops at once. The error is a *RemainsError if
 // something that was acknowledged is not in the bucket yet.
 func (d *Daemon) Serve(signals <-chan os.Signal) error {
-	control, web := d.serveControl(), d.serveWeb()
+	servers := []*http.Server{d.serveControl()}
+	if d.web != nil {
+		servers = append(servers, d.serveWeb())
+	}
 	gone := make(chan struct{})
 	go func() { d.mount.Wait(); close(gone) }()
 	stop, hurry, done := d.watch(signals)
@@ -43,7 +46,7 @@ func (d *Daemon) Serve(signals <-chan os.Signal) error {
 	}
 	d.awaitClosed(hurry, gone)
 	reason := d.lastDrain(ctx)
-	return errors.Join(d.remains(reason), d.end(control, web))
+	return errors.Join(d.remains(reason), d.end(servers))
 }
 
 // watch turns the first signal into the closing of stop, and the second into the end of hurry.
@@ -113,8 +116,8 @@ func (d *Daemon) remains(reason error) error {
 	return e
 }
 
-// end ends the parts.
-func (d *Daemon) end(servers ...*http.Server) error {
+// end ends the servers, and then the parts.
+func (d *Daemon) end(servers []*http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), farewellGrace)
 	defer cancel()
 	for _, s := range servers {

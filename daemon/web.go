@@ -77,11 +77,8 @@ func hostname() string {
 	return name
 }
 
-// serveWeb answers browsers and Prometheus, if there is a web page.
+// serveWeb answers browsers and Prometheus.
 func (d *Daemon) serveWeb() *http.Server {
-	if d.web == nil {
-		return new(http.Server)
-	}
 	s := &http.Server{
 		Handler:           guard{next: d.webPages(), names: d.webNames()},
 		ReadHeaderTimeout: 10 * time.Second,

@@ -3,6 +3,7 @@ package sync
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -30,15 +31,19 @@ func importing(t *testing.T, b *memBucket, c cache) *host {
 // awaitOrder returns when it is known what follows what in the manifest that was opened.
 func (h *host) awaitOrder() {
 	h.t.Helper()
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+	h.await("the order in which a manifest is read is learned", func() bool {
 		h.chains.mu.Lock()
-		known := len(h.chains.recent) == 1 && h.chains.learning == 0
-		h.chains.mu.Unlock()
-		if known {
-			return
-		}
+		defer h.chains.mu.Unlock()
+		return len(h.chains.recent) == 1 && h.chains.learning == 0
+	})
+}
+
+// await returns when something is so of which nobody tells.
+func (h *host) await(what string, isSo func() bool) {
+	h.t.Helper()
+	for begun := time.Now(); !isSo(); time.Sleep(time.Millisecond) {
 		if time.Since(begun) > 10*time.Second {
-			h.t.Fatal("the order in which a manifest is read is not learned")
+			h.t.Fatalf("it is not so that %s", what)
 		}
 	}
 }
@@ -77,17 +82,14 @@ func TestLayersAreFetchedAhead(t *testing.T) {
 }
 
 // awaitFetched returns how many bytes were fetched, when it is at least n and nothing is on its way.
-func (h *host) awaitFetched(n int64) int64 {
+func (h *host) awaitFetched(n int64) (fetched int64) {
 	h.t.Helper()
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+	h.await(fmt.Sprintf("%d bytes were fetched", n), func() bool {
 		s := h.Status()
-		if s.Counters.FetchedBytes >= n && len(s.Downloading) == 0 {
-			return s.Counters.FetchedBytes
-		}
-		if time.Since(begun) > 10*time.Second {
-			h.t.Fatalf("only %d of %d bytes were fetched", s.Counters.FetchedBytes, n)
-		}
-	}
+		fetched = s.Counters.FetchedBytes
+		return fetched >= n && len(s.Downloading) == 0
+	})
+	return fetched
 }
 
 // TestNothingIsFetchedAheadOfAPiece: who reads a piece of a large layer does not want the next one.

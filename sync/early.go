@@ -61,7 +61,7 @@ func (x *early) and(others []Transfer) []Transfer {
 	defer x.mu.Unlock()
 	all := others
 	for s := range x.all {
-		t := Transfer{Digest: s.digest, Done: s.sent.Load(), Size: s.size}
+		t := upload(s.digest, &s.sent, s.size)
 		if t.Done > 0 && !slices.ContainsFunc(others, func(o Transfer) bool { return o.Digest == t.Digest }) {
 			all = append(all, t)
 		}

@@ -226,6 +226,11 @@ type counted struct {
 	sent *atomic.Int64
 }
 
+// upload is a transfer of which so much was read. What goes up in parts without TLS is read twice, to sign it first.
+func upload(d digest.Digest, read *atomic.Int64, size int64) Transfer {
+	return Transfer{Digest: d, Done: min(read.Load(), size), Size: size}
+}
+
 func (c counted) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.r.ReadAt(p, off)
 	c.sent.Add(int64(n))

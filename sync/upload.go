@@ -193,7 +193,7 @@ func (u *uploader) transfers() []Transfer {
 	var ts []Transfer
 	for _, j := range u.jobs {
 		if j.running {
-			ts = append(ts, Transfer{Digest: j.digest, Done: j.sent.Load(), Size: j.size})
+			ts = append(ts, upload(j.digest, &j.sent, j.size))
 		}
 	}
 	return ts
