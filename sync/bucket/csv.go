@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/tonistiigi/go-csvvalue"
 )
 
@@ -63,30 +64,11 @@ func (c *Config) set(i int, field string) error {
 
 func unknownKey(key string) error {
 	valid := slices.Sorted(maps.Keys(setters))
-	near := slices.MinFunc(valid, func(a, b string) int { return distance(a, key) - distance(b, key) })
-	if distance(near, key) <= 2 {
+	near := slices.MinFunc(valid, func(a, b string) int {
+		return levenshtein.ComputeDistance(a, key) - levenshtein.ComputeDistance(b, key)
+	})
+	if levenshtein.ComputeDistance(near, key) <= 2 {
 		return fmt.Errorf("unknown key %q, did you mean %q?", key, near)
 	}
 	return fmt.Errorf("unknown key %q; valid keys are %s", key, strings.Join(valid, ", "))
-}
-
-// distance is how many bytes must be added, dropped or changed to make a of b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
