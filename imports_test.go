@@ -12,23 +12,24 @@ const module = "github.com/layoutfs/layoutfs"
 // allowed is the house: which of our packages each may import, nearest first. Imports run downward only.
 // .golangci.yml holds the same for what comes from outside.
 var allowed = map[string][]string{
-	"cmd/layoutfs":           {"daemon", "doctor", "embedded", "inspect", "inspect/layer", "inspect/move", "inspect/prune", "inspect/records", "inspect/source", "inspect/verify", "sync", "sync/bucket"},
+	"cmd/layoutfs":           {"daemon", "doctor", "embedded", "inspect", "inspect/layer", "inspect/move", "inspect/prune", "inspect/records", "inspect/source", "inspect/verify", "index/tag", "sync", "sync/bucket"},
 	"doctor":                 {"fs", "sync/bucket", "sync/disk"},
 	"daemon":                 {"fs", "sync", "inspect", "index", "sync/bucket", "sync/disk", "embedded"},
 	"fs":                     nil, // declares the interfaces that it needs
-	"sync":                   {"index", "index/cacheconfig", "sync/bucket", "sync/disk"},
+	"sync":                   {"index", "index/cacheconfig", "index/tag", "sync/bucket", "sync/disk"},
 	"sync/bucket":            nil,
 	"sync/bucket/buckettest": {"embedded", "sync/bucket"},
 	"sync/disk":              nil,
 	"inspect":                {"index/cacheconfig", "inspect/layer", "inspect/records"},
-	"inspect/source":         {"inspect", "index", "index/cacheconfig", "sync/bucket", "sync/disk"},
+	"inspect/source":         {"inspect", "index", "index/cacheconfig", "index/tag", "sync/bucket", "sync/disk"},
 	"inspect/verify":         {"inspect", "inspect/layer", "sync/disk"},
-	"inspect/move":           {"inspect", "index/cacheconfig", "sync/bucket"},
+	"inspect/move":           {"inspect", "index/cacheconfig", "index/tag", "sync/bucket"},
 	"inspect/prune":          {"inspect", "inspect/source", "sync/bucket"},
 	"inspect/layer":          nil,
 	"inspect/records":        nil,
 	"index":                  nil,
 	"index/cacheconfig":      nil,
+	"index/tag":              nil,
 	"embedded":               {"sync/bucket"},
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/sync/disk"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // Options of Open.
@@ -94,7 +96,7 @@ type Engine struct {
 	outcomes outcomes
 	pending  pending
 	turns    turns // with a name, to publish or delete it
-	tags     tags
+	tags     tag.Names
 	early    *early
 
 	ctx        context.Context // ends with Close
@@ -113,7 +115,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		o: o, log: o.Log, disk: o.Disk, index: o.Index,
 		catalog: newCatalog(), objects: newObjects(),
 		pending: pending{docs: map[string][]byte{}, wake: make(chan struct{}, 1)},
-		tags:    tags{configured: o.Configured},
+		tags:    o.Configured,
 		early:   newEarly(o.Uploads),
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)

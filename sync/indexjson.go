@@ -10,6 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // entries are those of an index.json.
@@ -35,7 +37,7 @@ func renderIndex(entries map[string]ocispec.Descriptor) ([]byte, error) {
 		Manifests: []ocispec.Descriptor{},
 	}
 	for _, key := range slices.Sorted(maps.Keys(entries)) {
-		idx.Manifests = append(idx.Manifests, shown(entries[key], key))
+		idx.Manifests = append(idx.Manifests, tag.Shown(entries[key], key))
 	}
 	return json.Marshal(idx)
 }
@@ -55,7 +57,7 @@ func parseIndex(b []byte) (entries, error) {
 		if err := checkDescriptor(d); err != nil {
 			return entries{}, fmt.Errorf("index.json: manifests[%d]: %w", i, err)
 		}
-		key := keyOf(d)
+		key := tag.Key(d)
 		es.by[key] = d
 		es.keys = append(es.keys, key)
 	}

@@ -23,7 +23,7 @@ func (e *Engine) Index(ctx context.Context, scope string) ([]byte, error) {
 	entries := map[string]ocispec.Descriptor{}
 	for _, name := range names {
 		desc, ok := e.catalog.shown(name)
-		if key, inScope := e.tags.key(scope, name); ok && inScope {
+		if key, inScope := e.tags.Key(scope, name); ok && inScope {
 			entries[key] = desc
 		}
 	}

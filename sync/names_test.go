@@ -181,11 +181,11 @@ func TestAnOldListingTakesNoNameAway(t *testing.T) {
 	b := newMemBucket()
 	c := newCache(t, random(100, 1))
 	h := newHost(t, b, nil)
-	must(t, h.export("app", latest, c))
+	must(t, h.export("app", "latest", c))
 	second := newHost(t, b, nil)
 	wantShown := func(want digest.Digest) {
 		t.Helper()
-		if got := second.shownTags("app")[latest]; got != want {
+		if got := second.shownTags("app")["latest"]; got != want {
 			t.Errorf("it shows %q, want %q", got, want)
 		}
 	}

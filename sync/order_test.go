@@ -41,20 +41,20 @@ func TestBlobsOfALayoutComeInAnyOrder(t *testing.T) {
 				h := newHost(t, b, set)
 				for i, content := range contents {
 					if i == tagged {
-						must(t, h.tag("app", latest, all.desc))
+						must(t, h.tag("app", "latest", all.desc))
 						h.restart()
 					}
 					h.mustWrite(content)
 				}
 				if tagged == len(contents) {
-					must(t, h.tag("app", latest, all.desc))
+					must(t, h.tag("app", "latest", all.desc))
 				}
-				if got := h.shownTags("app")[latest]; got != all.desc.Digest {
+				if got := h.shownTags("app")["latest"]; got != all.desc.Digest {
 					t.Errorf("this host shows %q", got)
 				}
 				must(t, h.Flush(t.Context()))
 				other := newHost(t, b, nil)
-				if got := other.shownTags("app")[latest]; got != all.desc.Digest {
+				if got := other.shownTags("app")["latest"]; got != all.desc.Digest {
 					t.Errorf("another host shows %q", got)
 				}
 				for _, content := range contents {
@@ -79,7 +79,7 @@ func TestEarlyNameIsPublishedByItsLastBlob(t *testing.T) {
 	})
 	h := newHost(t, b, nil)
 	c := newCache(t, random(100, 1))
-	must(t, h.tag("app", latest, c.desc))
+	must(t, h.tag("app", "latest", c.desc))
 	for _, content := range [][]byte{c.manifest, c.config} {
 		h.mustWrite(content)
 	}
@@ -103,10 +103,10 @@ func TestNameOfBlobsThatDoNotCome(t *testing.T) {
 			h := newHost(t, b, set)
 			one, two := newCache(t, random(100, 1)), newCache(t, random(100, 2))
 			all := indexManifest(t, one, two)
-			must(t, h.export("app", latest, one))
+			must(t, h.export("app", "latest", one))
 			must(t, h.Flush(t.Context()))
 			h.mustWrite(all.manifest)
-			must(t, h.tag("app", latest, all.desc))
+			must(t, h.tag("app", "latest", all.desc))
 
 			err := h.Flush(t.Context())
 			if err == nil || !strings.Contains(err.Error(), two.desc.Digest.String()) || h.Status().Pending != 1 {
@@ -119,7 +119,7 @@ func TestNameOfBlobsThatDoNotCome(t *testing.T) {
 			must(t, err)
 			must(t, h.Publish(t.Context(), "app", before, indexOf(t)))
 			must(t, h.Flush(t.Context()))
-			if got := h.shownTags("app")[latest]; got != one.desc.Digest {
+			if got := h.shownTags("app")["latest"]; got != one.desc.Digest {
 				t.Errorf("after the tag was taken back %q is shown", got)
 			}
 		})

@@ -11,6 +11,8 @@ import (
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 var errNotPermitted = iofs.ErrPermission
@@ -33,7 +35,7 @@ func (e *Engine) Publish(ctx context.Context, scope string, before, after []byte
 		changes = []change{{key: last, desc: is.by[last]}}
 	}
 	for _, c := range changes {
-		for _, name := range e.tags.names(scope, c.key) {
+		for _, name := range e.tags.Of(scope, c.key) {
 			if err := e.apply(ctx, name, c); err != nil {
 				return e.refuse(fmt.Errorf("publish name %q: %w", name, err))
 			}
@@ -69,7 +71,7 @@ func (e *Engine) apply(ctx context.Context, name string, c change) error {
 		e.log.Info("a tag was dropped; its name stays in the bucket", "name", name)
 		return nil
 	}
-	desc := stored(c.desc)
+	desc := tag.Stored(c.desc)
 	err := e.acknowledge(ctx, name, desc)
 	if errors.Is(err, errNotYet) {
 		return e.publishWhenThere(name, desc, err)

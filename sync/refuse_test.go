@@ -33,6 +33,6 @@ func TestStatusSaysWhyAClientFailed(t *testing.T) {
 		}
 		return nil
 	})
-	wantLast(h.export("app", latest, c), `publish name "app": `+errDown.Error())
+	wantLast(h.export("app", "latest", c), `publish name "app": `+errDown.Error())
 	wantLast(h.Delete(t.Context(), "app"), `delete name "app": `+errDown.Error())
 }

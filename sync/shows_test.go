@@ -13,7 +13,7 @@ func TestManifestsBelongToTheirLayouts(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, nil)
 	one, nested := newCache(t, random(100, 1), random(100, 2)), newCache(t, random(100, 3))
-	must(t, h.export("team/a", latest, one))
+	must(t, h.export("team/a", "latest", one))
 	must(t, h.export("team/a", "v1", nested))
 	other := newHost(t, b, nil) // which has read no closure
 	other.shownTags("")
@@ -42,9 +42,9 @@ func TestManifestsBelongToTheirLayouts(t *testing.T) {
 func TestListingsAndLookupsAgree(t *testing.T) {
 	h := newHost(t, newMemBucket(), nil)
 	other, early := newCache(t, random(100, 1)), newCache(t, random(100, 2))
-	must(t, h.export("other", latest, other))
+	must(t, h.export("other", "latest", other))
 	h.mustWrite(early.manifest)
-	must(t, h.tag("early", latest, early.desc))
+	must(t, h.tag("early", "latest", early.desc))
 	h.mustWrite(early.config)
 	for _, scope := range []string{"", "other", "early"} {
 		for d, err := range h.All(t.Context(), scope) {
@@ -61,7 +61,7 @@ func TestListingsAndLookupsAgree(t *testing.T) {
 func TestFormerManifestsAreShown(t *testing.T) {
 	h := newHost(t, newMemBucket(), nil)
 	one, two := newCache(t, random(100, 1)), newCache(t, random(100, 2))
-	must(t, h.export("app", latest, one))
+	must(t, h.export("app", "latest", one))
 	n, _, err := h.index.Name("app")
 	must(t, err)
 	n.Descriptor, n.Closure = two.desc, []ocispec.Descriptor{two.desc}
@@ -69,7 +69,7 @@ func TestFormerManifestsAreShown(t *testing.T) {
 	if !h.Shows(t.Context(), "app", one.desc.Digest) {
 		t.Error("not shown while the name changes")
 	}
-	must(t, h.export("app", latest, two))
+	must(t, h.export("app", "latest", two))
 	if !h.Shows(t.Context(), "app", one.desc.Digest) {
 		t.Error("not shown when the name has changed")
 	}

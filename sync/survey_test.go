@@ -124,8 +124,8 @@ func TestWhoLooksAtOneNameFindsItsConfigHere(t *testing.T) {
 	b := newMemBucket()
 	c := manyLayers(t, 2)
 	one := newHost(t, b, nil)
-	must(t, one.export("app", latest, c))
-	must(t, one.export("other", latest, manyLayers(t, 3)))
+	must(t, one.export("app", "latest", c))
+	must(t, one.export("other", "latest", manyLayers(t, 3)))
 	h := newHost(t, b, nil)
 	h.shownTags("")
 	h.shownTags("app") // nothing is due any more

@@ -6,6 +6,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/layoutfs/layoutfs/inspect/move"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 func pullCommand() *cli.Command {
@@ -56,14 +58,15 @@ func pullCommand() *cli.Command {
 				if as := c.String("as"); as != "" {
 					return []string{as}
 				}
-				return []string{move.TagOf(name, configured)}
+				key, _ := configured.Key("", name)
+				return []string{key}
 			})
 		},
 	}
 }
 
 // configured are the names that are the tag latest.
-func (w *where) configured(c *cli.Context) ([]string, error) {
+func (w *where) configured(c *cli.Context) (tag.Names, error) {
 	switch {
 	case w.mount != nil:
 		s, err := w.mount.Status(c.Context)
@@ -71,5 +74,5 @@ func (w *where) configured(c *cli.Context) ([]string, error) {
 	case w.bucket != nil:
 		return w.bucket.Config().Names, nil
 	}
-	return []string{""}, nil // no name is
+	return tag.Names{""}, nil // no name is
 }

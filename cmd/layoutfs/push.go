@@ -7,6 +7,8 @@ import (
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/move"
 	"github.com/layoutfs/layoutfs/inspect/source"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 func pushCommand() *cli.Command {
@@ -48,11 +50,11 @@ func pushCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return carry(c, "pushing", from, move.ToBucket(client, nil), tags, func(tag string) []string {
+			return carry(c, "pushing", from, move.ToBucket(client, nil), tags, func(key string) []string {
 				if as := c.String("as"); as != "" {
 					return []string{as}
 				}
-				return move.NamesOf(tag, client.Config().Names)
+				return tag.Names(client.Config().Names).Of("", key)
 			})
 		},
 	}

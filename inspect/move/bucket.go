@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"maps"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -15,6 +14,8 @@ import (
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/sync/bucket"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // Keeper is what it takes to give a name to what is in a bucket.
@@ -111,25 +112,12 @@ func (b *Bucket) Name(ctx context.Context, name string, m Moved) error {
 	if m.From.Synthetic {
 		return b.client.PutListedName(ctx, name, body, nil)
 	}
-	d := stored(m.From.Descriptor)
+	d := tag.Stored(m.From.Descriptor)
 	return b.client.PutListedName(ctx, name, body, &d)
 }
 
 // Documents implements Target: mounts synthesise them.
 func (b *Bucket) Documents() bool { return false }
-
-// stored is a descriptor as name objects have it: without its tag, which is another in each layout, unless
-// an image name tells it apart.
-func stored(d ocispec.Descriptor) ocispec.Descriptor {
-	d.Annotations = maps.Clone(d.Annotations)
-	if d.Annotations[annotationImageName] == "" {
-		delete(d.Annotations, ocispec.AnnotationRefName)
-	}
-	if len(d.Annotations) == 0 {
-		d.Annotations = nil
-	}
-	return d
-}
 
 // Tag gives what one name of a bucket stands for another name, too.
 func Tag(ctx context.Context, src inspect.Source, k Keeper, name, as string, refresh time.Duration) error {

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/layoutfs/layoutfs/inspect"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // partialDir holds what was not brought to its end, so that it can be gone on with.
@@ -167,9 +169,8 @@ func (l *Layout) merge(name string, d ocispec.Descriptor) error {
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return err
 	}
-	d = stored(d)
-	tagged(&d, name)
-	index.Manifests = slices.DeleteFunc(index.Manifests, func(other ocispec.Descriptor) bool { return sameEntry(other, d) })
+	d = tag.Shown(tag.Stored(d), name)
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(other ocispec.Descriptor) bool { return tag.Key(other) == tag.Key(d) })
 	index.Manifests = append(index.Manifests, d)
 	if b, err = json.Marshal(index); err != nil {
 		return err

@@ -417,16 +417,3 @@ func (c *touches) TouchBlob(ctx context.Context, d digest.Digest, size int64) er
 	c.n.Add(1)
 	return c.Client.TouchBlob(ctx, d, size)
 }
-
-// TestTagsAndNames are each other's inverse.
-func TestTagsAndNames(t *testing.T) {
-	configured := []string{"buildkit", "other"}
-	for tag, names := range map[string][]string{"latest": configured, "v1": {"v1"}, "team/app": {"team/app"}} {
-		if got := move.NamesOf(tag, configured); !slices.Equal(got, names) {
-			t.Errorf("tag %q is %q", tag, got)
-		}
-		if got := move.TagOf(names[0], configured); got != tag {
-			t.Errorf("name %q is tag %q", names[0], got)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,13 +15,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/layoutfs/layoutfs/inspect"
+
+	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // maxIndex is the longest index.json that is read, in bytes.
 const maxIndex = 256 << 20
-
-// annotationImageName is what containerd and BuildKit's image exporter write beside the tag.
-const annotationImageName = "io.containerd.image.name"
 
 // Layout is a folder with an OCI image layout. Its names are the tags of its index.json; an entry that has an
 // image name goes by that, and one that has neither by its digest, as in the root of a mount.
@@ -54,7 +52,7 @@ func (l *Layout) Names(ctx context.Context) iter.Seq2[inspect.Name, error] {
 				yield(inspect.Name{}, err)
 				return
 			}
-			if key := keyOf(d); !seen[key] {
+			if key := tag.Key(d); !seen[key] {
 				seen[key] = true
 				if !yield(l.name(key, d), nil) {
 					return
@@ -71,16 +69,11 @@ func (l *Layout) Name(_ context.Context, name string) (inspect.Name, error) {
 		return inspect.Name{}, err
 	}
 	for _, d := range entries {
-		if keyOf(d) == name {
+		if tag.Key(d) == name {
 			return l.name(name, d), nil
 		}
 	}
 	return inspect.Name{}, fmt.Errorf("name %q in %s: %w", name, l.dir, iofs.ErrNotExist)
-}
-
-// keyOf is what tells an entry of an index.json from the others.
-func keyOf(d ocispec.Descriptor) string {
-	return cmp.Or(d.Annotations[annotationImageName], d.Annotations[ocispec.AnnotationRefName], d.Digest.String())
 }
 
 func (l *Layout) name(name string, d ocispec.Descriptor) inspect.Name {

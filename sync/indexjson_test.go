@@ -26,38 +26,6 @@ func indexOf(t *testing.T, ds ...ocispec.Descriptor) []byte {
 	return b
 }
 
-func TestNamesOfTags(t *testing.T) {
-	tt := tags{configured: []string{"main", "fallback"}}
-	for _, c := range []struct {
-		scope, key string
-		names      []string
-	}{
-		{"", "latest", []string{"main", "fallback"}},
-		{"", "v1", []string{"v1"}},
-		{"app", "latest", []string{"app"}},
-		{"app", "v1", []string{"app/v1"}},
-		{"a/b", "release/1", []string{"a/b/release/1"}},
-	} {
-		if diff := cmp.Diff(c.names, tt.names(c.scope, c.key)); diff != "" {
-			t.Errorf("names(%q, %q): %s", c.scope, c.key, diff)
-		}
-		if got, ok := tt.key(c.scope, c.names[0]); !ok || got != c.key {
-			t.Errorf("key(%q, %q) = %q, %v; want %q", c.scope, c.names[0], got, ok, c.key)
-		}
-	}
-}
-
-func TestNamesThatAScopeDoesNotShow(t *testing.T) {
-	tt := tags{configured: []string{"main"}}
-	for _, c := range []struct{ scope, name string }{
-		{"app", "apple"}, {"app", "main"}, {"app", "app/latest"}, {"", "latest"}, {"app", "app/"},
-	} {
-		if key, ok := tt.key(c.scope, c.name); ok {
-			t.Errorf("scope %q shows name %q as %q", c.scope, c.name, key)
-		}
-	}
-}
-
 func diffOf(before, after []byte) ([]change, error) {
 	was, err := parseIndex(before)
 	if err != nil {
@@ -102,29 +70,6 @@ func TestDiffIndexRefusesWhatItCannotPublish(t *testing.T) {
 		if _, err := diffOf(nil, []byte(after)); err == nil {
 			t.Errorf("diffIndex accepted %s", after)
 		}
-	}
-}
-
-func TestEntriesKeepTheirShapeThroughTheBucket(t *testing.T) {
-	image := tagged("image", "v1")
-	image.Annotations[annotationImageName] = "docker.io/library/app:v1"
-	for _, d := range []ocispec.Descriptor{tagged("plain", "v1"), tagged("untagged", ""), image} {
-		if diff := cmp.Diff(d, shown(stored(d), keyOf(d))); diff != "" {
-			t.Errorf("%s: %s", keyOf(d), diff)
-		}
-	}
-}
-
-func TestChildrenAreTheNextComponents(t *testing.T) {
-	names := []string{
-		"app", "app/v1", "app/v1/x", "lib/core", "blobs", "a//b", "../up", "ingest/x", "apple",
-		digest.FromString("untagged").String(),
-	}
-	if diff := cmp.Diff([]string{"a", "app", "apple", "lib"}, children("", names)); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"v1"}, children("app", names)); diff != "" {
-		t.Error(diff)
 	}
 }
 
