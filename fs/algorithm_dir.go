@@ -36,6 +36,8 @@ func (d *algorithmDir) what() string { return path.Join(d.blobs.what(), d.alg.St
 
 func (d *algorithmDir) local() string { return filepath.Join(d.blobs.local(), d.alg.String()) }
 
+func (d *algorithmDir) inLayout() *layoutDir { return d.blobs.layout }
+
 func (d *algorithmDir) target(name string) (digest.Digest, bool) { return blobName(d.alg, name) }
 
 // Getattr describes the directory, which is the same however much is in it.

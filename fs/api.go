@@ -56,11 +56,11 @@ type Scoped interface {
 // Preparer is what Blobs may be, too: it is told of scratch that will probably be committed. Whatever it does, the
 // file may change, become another blob, or none.
 type Preparer interface {
-	// Prepare is told of a scratch file that a writer has closed, and does ahead of Commit what that would have to
-	// wait for; an error is left to Commit to report. The close waits for it. There is a reason: Linux lets one
-	// rename between directories happen at a time in a whole file system, so what Commit waits for, every other
-	// rename in the mount waits for too.
-	Prepare(ctx context.Context, path string)
+	// Prepare is told of a scratch file that a writer has closed in the layout of a scope, and does ahead of Commit what
+	// that would have to wait for; an error is left to Commit to report. The close waits for it. There is a reason:
+	// Linux lets one rename between directories happen at a time in a whole file system, so what Commit waits for,
+	// every other rename in the mount waits for too.
+	Prepare(ctx context.Context, scope, path string)
 	// Expect is told that a writer has opened a scratch file that is to be a blob of size bytes. It does not wait.
 	Expect(path string, d digest.Digest, size int64)
 }

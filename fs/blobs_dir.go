@@ -42,6 +42,8 @@ func (d *blobsDir) what() string { return path.Join(d.layout.what(), blobsName) 
 
 func (d *blobsDir) local() string { return filepath.Join(d.layout.local(), blobsName) }
 
+func (d *blobsDir) inLayout() *layoutDir { return d.layout }
+
 func (d *blobsDir) target(string) (digest.Digest, bool) { return "", false }
 
 // Getattr describes the directory, which is the same however much is in it.

@@ -49,9 +49,13 @@ func (n *file) prepare(ctx context.Context) {
 	if !ok || n.draft.gate.now() != open || !n.draft.takeWritten() {
 		return
 	}
-	var path string
-	if n.t.at(&n.at, func(p string) error { path = p; return nil }) == nil {
-		p.Prepare(context.WithoutCancel(ctx), path)
+	var scope, path string
+	err := n.t.at(&n.at, func(p string) error {
+		scope, path = n.at.in.inLayout().scope, p
+		return nil
+	})
+	if err == nil {
+		p.Prepare(context.WithoutCancel(ctx), scope, path)
 	}
 }
 

@@ -277,7 +277,7 @@ type preparing struct {
 	hold func(ctx context.Context) // nil: nothing to wait for
 }
 
-func (p *preparing) Prepare(ctx context.Context, path string) {
+func (p *preparing) Prepare(ctx context.Context, scope, path string) {
 	if p.hold != nil {
 		p.hold(ctx)
 	}
@@ -285,7 +285,7 @@ func (p *preparing) Prepare(ctx context.Context, path string) {
 	if err != nil {
 		b = []byte(err.Error())
 	}
-	p.told <- string(b)
+	p.told <- scope + ":" + string(b)
 }
 
 // Expect implements Preparer.
@@ -305,8 +305,13 @@ func preparingMount(t *testing.T, hold func(context.Context)) (*rig, *preparing)
 func TestCloseOfScratchIsTheTimeToPrepare(t *testing.T) {
 	r, p := preparingMount(t, nil)
 	put(t, r.path("tmp"), []byte("first"))
-	if told := <-p.told; told != "first" {
+	if told := <-p.told; told != ":first" {
 		t.Errorf("at the close it is told of %q", told)
+	}
+	must(t, os.MkdirAll(r.path("team", "app", "ingest", "1"), 0o755))
+	put(t, r.path("team", "app", "ingest", "1", "data"), []byte("data"))
+	if told := <-p.told; told != "team/app:data" {
+		t.Errorf("at the close in the directory of a name it is told of %q", told)
 	}
 	f, err := os.OpenFile(r.path("tmp"), os.O_RDWR, 0)
 	must(t, err)

@@ -248,7 +248,7 @@ type expecting struct {
 	told chan string
 }
 
-func (*expecting) Prepare(context.Context, string) {}
+func (*expecting) Prepare(context.Context, string, string) {}
 
 func (p *expecting) Expect(path string, d digest.Digest, size int64) {
 	p.told <- fmt.Sprint(filepath.Base(path), " ", d, " ", size)

@@ -40,6 +40,8 @@ func (d *layoutDir) what() string { return path.Join("/", d.scope) }
 
 func (d *layoutDir) local() string { return filepath.Join(d.t.root, filepath.FromSlash(d.scope)) }
 
+func (d *layoutDir) inLayout() *layoutDir { return d }
+
 func (d *layoutDir) target(string) (digest.Digest, bool) { return "", false }
 
 // Getattr describes the directory, which is the same however much is in it.

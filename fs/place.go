@@ -19,6 +19,8 @@ type folder interface {
 	named
 	// local is where its scratch is on local disk; tree.moves is held. It may not exist yet.
 	local() string
+	// inLayout is the layout that it is, or is in; tree.moves is held.
+	inLayout() *layoutDir
 	// target is the digest that a file of that name must have, if it must have one.
 	target(name string) (digest.Digest, bool)
 }

@@ -35,6 +35,8 @@ func (d *scratchDir) what() string { return d.Path(nil) }
 
 func (d *scratchDir) local() string { return filepath.Join(d.at.in.local(), d.at.name) }
 
+func (d *scratchDir) inLayout() *layoutDir { return d.at.in.inLayout() }
+
 func (d *scratchDir) target(string) (digest.Digest, bool) { return "", false }
 
 // Getattr describes the directory as it is on local disk.

@@ -50,16 +50,21 @@ func (e *Engine) refuse(err error) error {
 	return err
 }
 
-// Prepare is told of a scratch file that was closed. If it is a manifest it waits at the barrier ahead
-// of Commit, which then finds the outcome: what Commit waits for every other rename in the mount waits
-// for too, a close disturbs nobody. It is no harm if the file never becomes a blob.
-func (e *Engine) Prepare(ctx context.Context, path string) {
+// Prepare is told of a scratch file that was closed in the layout of a scope. If it is a manifest it waits at the
+// barrier ahead of Commit, which then finds the outcome: what Commit waits for every other rename in the mount waits
+// for too, a close disturbs nobody. And it begins to list the names of the scope, beside the manifest's upload: the
+// client is about to open index.json. It is no harm if the file never becomes a blob.
+func (e *Engine) Prepare(ctx context.Context, scope, path string) {
 	b, err := readManifest(path, "")
 	if err != nil || b == nil || e.o.ReadOnly || isIndexFile(b) {
 		return
 	}
 	d := digest.FromBytes(b)
-	if err := e.barrier(ctx, d, b); err != nil && ctx.Err() == nil { // who gave up says nothing of the bucket
+	err = e.barrier(ctx, d, b)
+	switch {
+	case err == nil:
+		e.background.run(func() { _ = e.refresh(e.ctx, scope) }) // the open meets what is wrong once more, and says it
+	case ctx.Err() == nil: // who gave up says nothing of the bucket
 		e.outcomes.put(d, outcome{err: err})
 	}
 }

@@ -91,7 +91,7 @@ func TestPrepareWaitsInPlaceOfCommit(t *testing.T) {
 	}
 	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
 	must(t, os.WriteFile(path, c.manifest, 0o644))
-	h.Prepare(t.Context(), path)
+	h.Prepare(t.Context(), "", path)
 	stats := b.count("stat")
 	b.failing(func(_ context.Context, verb, key string) error {
 		if verb != "put" || key != string(c.desc.Digest) {
@@ -117,7 +117,7 @@ func TestAnOutageThatIsOverFailsNoCommit(t *testing.T) {
 	}
 	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
 	must(t, os.WriteFile(path, c.manifest, 0o644))
-	h.Prepare(t.Context(), path)
+	h.Prepare(t.Context(), "", path)
 	b.failing(nil)
 	h.forgive()
 	must(t, h.Commit(t.Context(), path, c.desc.Digest))
@@ -142,9 +142,41 @@ func TestPrepareThatIsGivenUpFailsNoCommit(t *testing.T) {
 	}
 	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
 	must(t, os.WriteFile(path, c.manifest, 0o644))
-	h.Prepare(ctx, path)
+	h.Prepare(ctx, "", path)
 	close(goOn)
 	must(t, h.Commit(t.Context(), path, c.desc.Digest))
+}
+
+// TestNamesAreListedBesideTheManifest: who commits a manifest opens index.json next.
+func TestNamesAreListedBesideTheManifest(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, func(o *Options) { o.Refresh = time.Hour })
+	c := newCache(t, random(100, 1))
+	for _, l := range append(c.layers, c.config) {
+		h.mustWrite(l)
+	}
+	path := filepath.Join(h.o.Disk.Scratch(), "manifest")
+	must(t, os.WriteFile(path, c.manifest, 0o644))
+	listed := make(chan struct{}, 1)
+	b.failing(func(_ context.Context, verb, key string) error {
+		switch {
+		case verb == "listnames":
+			listed <- struct{}{}
+		case verb == "put" && key == string(c.desc.Digest):
+			select {
+			case <-listed:
+			case <-time.After(10 * time.Second):
+				return errors.New("the names are not listed beside it")
+			}
+		}
+		return nil
+	})
+	h.Prepare(t.Context(), "app", path)
+	must(t, h.Commit(t.Context(), path, c.desc.Digest)) // which waits for the listing
+	must(t, h.tag("app", "latest", c.desc))
+	if n := b.count("listnames"); n != 1 {
+		t.Errorf("names were listed %d times", n)
+	}
 }
 
 func TestPrepareLeavesAnIndexFileAlone(t *testing.T) {
@@ -152,7 +184,7 @@ func TestPrepareLeavesAnIndexFileAlone(t *testing.T) {
 	h := newHost(t, b, nil)
 	path := filepath.Join(h.o.Disk.Scratch(), "index.json.tmp")
 	must(t, os.WriteFile(path, indexOf(t, tagged("somewhere", "v1")), 0o644))
-	h.Prepare(t.Context(), path)
+	h.Prepare(t.Context(), "", path)
 	if b.count("stat") != 0 {
 		t.Error("an index.json on its way was taken for a manifest")
 	}
