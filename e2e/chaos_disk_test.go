@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,11 +82,14 @@ type sickClient struct {
 	done, failed int
 }
 
-// useSickDisk has clients at work for a time.
+// useSickDisk has clients at work for a time, and until one of their operations succeeds.
 func useSickDisk(t *testing.T, h *host, seed uint64, d time.Duration) []*sickClient {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
+	limit, stop := context.WithTimeout(t.Context(), d+time.Minute)
+	defer stop()
+	var succeeded atomic.Bool
 	var all sync.WaitGroup
 	var clients []*sickClient
 	for i := range 4 {
@@ -93,8 +97,10 @@ func useSickDisk(t *testing.T, h *host, seed uint64, d time.Duration) []*sickCli
 		clients = append(clients, c)
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		all.Go(func() {
-			for ctx.Err() == nil {
-				c.operate(h, r)
+			for ctx.Err() == nil || !succeeded.Load() && limit.Err() == nil {
+				if c.operate(h, r) {
+					succeeded.Store(true)
+				}
 			}
 		})
 	}
@@ -102,7 +108,8 @@ func useSickDisk(t *testing.T, h *host, seed uint64, d time.Duration) []*sickCli
 	return clients
 }
 
-func (c *sickClient) operate(h *host, r *rand.Rand) {
+// operate exports or imports, and says whether that succeeded.
+func (c *sickClient) operate(h *host, r *rand.Rand) bool {
 	began := time.Now()
 	var err error
 	if r.IntN(2) == 0 {
@@ -120,6 +127,7 @@ func (c *sickClient) operate(h *host, r *rand.Rand) {
 	if took := time.Since(began); took > time.Minute {
 		c.t.Errorf("an operation took %s and ended with: %v", took, err)
 	}
+	return err == nil
 }
 
 // wantKept wants what was acknowledged, or a later try, in the bucket and in the mount.
