@@ -1,52 +1,65 @@
 package main
 
 import (
+	"context"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
+
+	"github.com/layoutfs/layoutfs/daemon"
 )
 
-// flagsFirst moves a command's flags before its arguments, so that `layoutfs mount MOUNTPOINT -d` is what it
-// looks like: the library takes for an argument whatever follows the first one. What follows "--" stays.
-func flagsFirst(app *cli.App, args []string) ([]string, error) {
-	if len(args) < 2 {
-		return args, nil
-	}
-	command := app.Command(args[1])
-	if command == nil {
-		return args, nil
-	}
-	var flags, rest []string
-	for todo := args[2:]; len(todo) > 0; {
-		arg := todo[0]
-		todo = todo[1:]
-		switch {
-		case slices.Contains(cli.HelpFlag.Names(), strings.TrimLeft(arg, "-")) && arg[0] == '-':
-			return slices.Concat(args[:2], []string{arg}), nil // of what else is there the library wants a help
-		case arg == "--":
-			rest, todo = append(rest, todo...), nil
-		case arg == "-" || !strings.HasPrefix(arg, "-"):
-			rest = append(rest, arg)
-		case !wantsValue(command, arg):
-			flags = append(flags, arg)
-		case len(todo) == 0:
-			return nil, usagef("%s needs a value; `layoutfs %s --help` tells more", arg, command.Name)
-		default:
-			flags, todo = append(flags, arg, todo[0]), todo[1:]
+var emptyValue = regexp.MustCompile(`^\s*--?([^=]+)=$`)
+
+// checkArgs refuses what the library lets pass: --allow-delete=$UNSET, which it takes for --allow-delete, and -1,
+// which it takes for an argument, with every flag after it.
+func checkArgs(ctx context.Context, c *cli.Command) (context.Context, error) {
+	words := c.Root().Args().Slice()
+	end := slices.Index(words, "--")
+	if end < 0 {
+		end = len(words)
+		for _, arg := range c.Args().Slice() {
+			if len(arg) > 1 && arg[0] == '-' && !c.SkipFlagParsing {
+				return ctx, noSuchFlag(c, strings.TrimLeft(arg, "-"))
+			}
 		}
 	}
-	return slices.Concat(args[:2], flags, []string{"--"}, rest), nil
+	for _, word := range words[:end] {
+		if m := emptyValue.FindStringSubmatch(word); m != nil {
+			if _, isSwitch := c.Value(m[1]).(bool); isSwitch {
+				return ctx, badFlag(c, m[1], `""`)
+			}
+		}
+	}
+	return ctx, nil
 }
 
-// wantsValue says whether the next argument is the value of a flag.
-func wantsValue(command *cli.Command, arg string) bool {
-	name := strings.TrimLeft(arg, "-")
-	for _, f := range command.Flags {
-		if slices.Contains(f.Names(), name) {
-			_, isSwitch := f.(*cli.BoolFlag)
-			return !isSwitch
-		}
+// oneArgument is the only argument of a command.
+func oneArgument(c *cli.Command, what string) (string, error) {
+	switch args := c.Args().Slice(); len(args) {
+	case 1:
+		return args[0], nil
+	case 0:
+		return "", usagef("which %s? `%s --help` tells more", what, c.FullName())
+	default:
+		return "", usagef("only one %s can be given, not %d: %s", what, len(args), strings.Join(args, " "))
 	}
-	return false // unknown, or with its value after "="
+}
+
+// mountpoint is a command's only argument, resolved; "" if optional and not given.
+func mountpoint(c *cli.Command, optional bool) (string, error) {
+	if optional && !c.Args().Present() {
+		return "", nil
+	}
+	path, err := oneArgument(c, "MOUNTPOINT")
+	if err != nil {
+		return "", err
+	}
+	resolved, err := daemon.Resolve(path)
+	if err != nil {
+		return "", usagef("%w", err)
+	}
+	return resolved, nil
 }

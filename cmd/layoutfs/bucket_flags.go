@@ -1,6 +1,6 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import "github.com/urfave/cli/v3"
 
 // bucketFlags are --s3 and the parameters of type=s3; --some-key is some_key of the CSV. They are text here:
 // the CSV's own parser says what is wrong with one.

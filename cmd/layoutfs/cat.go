@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	iofs "io/fs"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 func catCommand() *cli.Command {
@@ -22,16 +23,16 @@ func catCommand() *cli.Command {
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(platformFlag(),
 			&cli.StringFlag{Name: "layer", Usage: "look at the file system up to a layer or record with this `DIGEST`"}),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 2, 2, "a NAME and a PATH")
 			if err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
-			cache, err := readCache(c, src, args[0])
+			cache, err := readCache(ctx, c, src, args[0])
 			if err != nil {
 				return err
 			}
@@ -39,7 +40,7 @@ func catCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			err = cache.Cat(c.Context, stack, args[1], c.App.Writer)
+			err = cache.Cat(ctx, stack, args[1], c.Writer)
 			if errors.Is(err, iofs.ErrNotExist) {
 				return fmt.Errorf("%w; `layoutfs files -q %s` lists what there is", err, args[0])
 			}

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/move"
@@ -26,8 +26,8 @@ type changer interface {
 }
 
 // openChanger opens the bucket that the flags name, to change it.
-func openChanger(c *cli.Context) (changer, inspect.Source, error) {
-	w, err := openWhere(c)
+func openChanger(ctx context.Context, c *cli.Command) (changer, inspect.Source, error) {
+	w, err := openWhere(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,7 +37,7 @@ func openChanger(c *cli.Context) (changer, inspect.Source, error) {
 	case w.bucket != nil:
 		return w.bucket, w.source, nil
 	}
-	return nil, nil, usagef("%s changes a bucket: give --s3 CSV, or --layout with a mountpoint", c.Command.Name)
+	return nil, nil, usagef("%s changes a bucket: give --s3 CSV, or --layout with a mountpoint", c.Name)
 }
 
 // touchRefresh is the age at which a blob that gets another name is renewed; of a mount's own setting nothing
@@ -50,7 +50,7 @@ func touchRefresh(k changer) time.Duration {
 }
 
 // theBucket is the bucket of --s3 or, if that is not given, of the environment.
-func theBucket(c *cli.Context, flag string) (*bucket.Client, error) {
+func theBucket(ctx context.Context, c *cli.Command, flag string) (*bucket.Client, error) {
 	csv := c.String(flag)
 	if csv == "" && flag == "s3" {
 		csv = os.Getenv(envName("s3"))
@@ -58,14 +58,12 @@ func theBucket(c *cli.Context, flag string) (*bucket.Client, error) {
 	if csv == "" {
 		return nil, usagef("which bucket? Give --%s CSV", flag)
 	}
-	return openBucket(c, csv)
+	return openBucket(ctx, csv)
 }
 
 // interruptible is a context that ^C ends, so that what is under way can be left in order.
-func interruptible(c *cli.Context) context.CancelFunc {
-	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-	c.Context = ctx
-	return cancel
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
 // carrier shows what is brought from one place to another.
@@ -77,13 +75,14 @@ func (p *carrier) Plan(_ int, n int64) { p.m.whole.Add(n) }
 func (p *carrier) Done(_ int, n int64) { p.m.add(n) }
 
 // carry brings names to a target, and says what it brought. as says what a name is called there.
-func carry(c *cli.Context, verb string, from inspect.Source, to move.Target, names []string, as func(string) []string) error {
-	defer interruptible(c)()
-	m := newMeter(c, verb, 0)
+func carry(ctx context.Context, c *cli.Command, verb string, from inspect.Source, to move.Target, names []string, as func(string) []string) error {
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	m := newMeter(ctx, c, verb, 0)
 	defer m.stop()
 	for _, name := range names {
 		before := m.done.Load()
-		if err := move.Copy(c.Context, from, name, to, as(name), &carrier{m: m}); err != nil {
+		if err := move.Copy(ctx, from, name, to, as(name), &carrier{m: m}); err != nil {
 			if errors.Is(err, context.Canceled) {
 				return errors.New("interrupted; what was moved stays, and the same command goes on")
 			}
@@ -94,7 +93,7 @@ func carry(c *cli.Context, verb string, from inspect.Source, to move.Target, nam
 			if other != name {
 				text += " as " + other
 			}
-			fmt.Fprintf(c.App.Writer, "%s: %s moved\n", text, sizeText(m.done.Load()-before))
+			fmt.Fprintf(c.Writer, "%s: %s moved\n", text, sizeText(m.done.Load()-before))
 		}
 	}
 	return nil

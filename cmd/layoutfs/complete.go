@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -29,7 +28,7 @@ func completeCommand() *cli.Command {
 		Name:            "complete",
 		Hidden:          true,
 		SkipFlagParsing: true,
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			words := c.Args().Slice()
 			if len(words) > 0 && words[0] == "--" {
 				words = words[1:]
@@ -37,12 +36,12 @@ func completeCommand() *cli.Command {
 			if len(words) == 0 {
 				words = []string{""}
 			}
-			ctx, cancel := context.WithTimeout(c.Context, answerCompletion)
+			ctx, cancel := context.WithTimeout(ctx, answerCompletion)
 			defer cancel()
-			p := &completer{app: c.App, ctx: ctx, before: words[:len(words)-1], word: words[len(words)-1]}
-			p.complete()
+			p := &completer{app: newApp(), before: words[:len(words)-1], word: words[len(words)-1]}
+			p.complete(ctx)
 			for _, line := range p.found {
-				fmt.Fprintln(c.App.Writer, line)
+				fmt.Fprintln(c.Writer, line)
 			}
 			return nil
 		},
@@ -51,8 +50,7 @@ func completeCommand() *cli.Command {
 
 // completer collects what a word may be.
 type completer struct {
-	app    *cli.App
-	ctx    context.Context
+	app    *cli.Command
 	before []string // the words before it
 	word   string
 	found  []string
@@ -64,7 +62,7 @@ func (p *completer) offer(value, about string) {
 	}
 }
 
-func (p *completer) complete() {
+func (p *completer) complete(ctx context.Context) {
 	if len(p.before) == 0 {
 		p.commands()
 		return
@@ -75,13 +73,23 @@ func (p *completer) complete() {
 	}
 	last := p.before[len(p.before)-1]
 	switch {
-	case len(p.before) > 1 && strings.HasPrefix(last, "-") && wantsValue(command, last):
-		p.value(strings.TrimLeft(last, "-"))
+	case len(p.before) > 1 && strings.HasPrefix(last, "-") && takesValue(command, last):
+		p.value(ctx, strings.TrimLeft(last, "-"))
 	case strings.HasPrefix(p.word, "-"):
 		p.flags(command)
 	default:
-		p.arguments(command)
+		p.arguments(ctx, command)
 	}
+}
+
+// takesValue says whether the word after a flag is its value.
+func takesValue(command *cli.Command, flag string) bool {
+	for _, f := range command.Flags {
+		if d, ok := f.(cli.DocGenerationFlag); ok && slices.Contains(f.Names(), strings.TrimLeft(flag, "-")) {
+			return d.TakesValue()
+		}
+	}
+	return false // unknown, or with its value after "="
 }
 
 func (p *completer) commands() {
@@ -103,7 +111,7 @@ func (p *completer) flags(c *cli.Command) {
 }
 
 // value completes the value of a flag.
-func (p *completer) value(name string) {
+func (p *completer) value(ctx context.Context, name string) {
 	values := map[string][]string{
 		"sort": {"name", "size", "age", "local"}, "format": {"table", "text", "json"}, "write": {"through", "back"},
 		"compression": {"uncompressed", "gzip", "estargz", "zstd"}, "log-level": {"debug", "info", "warn", "error"},
@@ -116,22 +124,22 @@ func (p *completer) value(name string) {
 		}
 	case slices.Contains([]string{"layout", "cache-dir", "embedded", "data"}, name):
 		p.folders()
-		p.mounts()
+		p.mounts(ctx)
 	case slices.Contains([]string{"from-build", "log-file", "ca-bundle"}, name):
 		p.files()
 	}
 }
 
 // arguments completes by what the usage says: NAME, MOUNTPOINT, DIR, COMMAND.
-func (p *completer) arguments(c *cli.Command) {
+func (p *completer) arguments(ctx context.Context, c *cli.Command) {
 	switch usage := c.ArgsUsage; {
 	case strings.HasPrefix(usage, "DIR"):
 		p.folders()
 		if c.Name == "pull" {
-			p.names(c)
+			p.names(ctx, c)
 		}
 	case strings.Contains(usage, "MOUNTPOINT"):
-		p.mounts()
+		p.mounts(ctx)
 		p.folders()
 	case strings.Contains(usage, "COMMAND"):
 		p.commands()
@@ -140,33 +148,29 @@ func (p *completer) arguments(c *cli.Command) {
 			p.offer(shell, "")
 		}
 	case strings.Contains(usage, "NAME"), strings.Contains(usage, "PATTERN"), strings.Contains(usage, "OLD"):
-		p.names(c)
+		p.names(ctx, c)
 	}
 }
 
 // names offers the names of the cache that the words before say.
-func (p *completer) names(command *cli.Command) {
-	set := flag.NewFlagSet("", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
+func (p *completer) names(ctx context.Context, command *cli.Command) {
 	for _, name := range []string{"layout", "s3", "cache-dir"} {
-		set.String(name, "", "")
 		for i, w := range p.before[1:] {
 			value, joined := strings.CutPrefix(w, "--"+name+"=")
 			if w == "--"+name && i+2 < len(p.before) {
 				value, joined = p.before[i+2], true
 			}
 			if joined {
-				_ = set.Set(name, value) // a string takes anything
+				_ = command.Set(name, value) // if it has such a flag
 			}
 		}
 	}
-	c := cli.NewContext(&cli.App{Writer: io.Discard, ErrWriter: io.Discard}, set, nil)
-	c.Context, c.Command = p.ctx, command
-	src, err := openSource(c)
+	command.ErrWriter = io.Discard
+	src, err := openSource(ctx, command)
 	if err != nil {
 		return
 	}
-	for n, err := range src.Names(p.ctx) {
+	for n, err := range src.Names(ctx) {
 		if err != nil || len(p.found) >= maxCandidates {
 			break
 		}
@@ -175,12 +179,12 @@ func (p *completer) names(command *cli.Command) {
 	slices.Sort(p.found)
 }
 
-func (p *completer) mounts() {
+func (p *completer) mounts(ctx context.Context) {
 	clients, err := daemon.FindAll()
 	if err != nil {
 		return
 	}
-	statuses, _ := ask(p.ctx, clients) // of those that answer
+	statuses, _ := ask(ctx, clients) // of those that answer
 	for _, s := range statuses {
 		p.offer(s.Mountpoint, "mounted "+s.Bucket.URL)
 	}

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // completions are the scripts by shell. Each asks `layoutfs complete` with the words up to the cursor, and
@@ -57,7 +58,7 @@ func completionCommand() *cli.Command {
 			"   source <(layoutfs completion bash)\n" +
 			"   layoutfs completion zsh >\"${fpath[1]}/_layoutfs\"\n" +
 			"   layoutfs completion fish >~/.config/fish/completions/layoutfs.fish",
-		Action: func(c *cli.Context) error {
+		Action: func(_ context.Context, c *cli.Command) error {
 			shell, err := oneArgument(c, "shell")
 			if err != nil {
 				return err
@@ -66,7 +67,7 @@ func completionCommand() *cli.Command {
 			if !ok {
 				return usagef("there is no completion for %q, but for bash, zsh and fish", shell)
 			}
-			_, err = fmt.Fprint(c.App.Writer, script)
+			_, err = fmt.Fprint(c.Writer, script)
 			return err
 		},
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
-	"github.com/urfave/cli/v2"
+	"context"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect/move"
 )
@@ -20,9 +22,9 @@ func copyCommand() *cli.Command {
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(
 			&cli.StringFlag{Name: "to-s3", Category: groupWhere, Usage: "the other bucket, by its `CSV`"},
-			&cli.BoolFlag{Name: "all", Usage: "copy all names", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "all", Usage: "copy all names"},
 			&cli.StringFlag{Name: "as", Usage: "call the only NAME `NAME` there"}),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			low := 1
 			if c.Bool("all") {
 				low = 0
@@ -31,19 +33,19 @@ func copyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			to, err := theBucket(c, "to-s3")
+			to, err := theBucket(ctx, c, "to-s3")
 			if err != nil {
 				return err
 			}
-			w, err := openWhere(c)
+			w, err := openWhere(ctx, c)
 			if err != nil {
 				return err
 			}
-			names, err := chosen(c, w.source, args, c.Bool("all"))
+			names, err := chosen(ctx, c, w.source, args, c.Bool("all"))
 			if err != nil {
 				return err
 			}
-			return carry(c, "copying", w.source, move.ToBucket(to, w.bucket), names, func(name string) []string {
+			return carry(ctx, c, "copying", w.source, move.ToBucket(to, w.bucket), names, func(name string) []string {
 				if as := c.String("as"); as != "" {
 					return []string{as}
 				}

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 )
@@ -23,8 +24,8 @@ func diffCommand() *cli.Command {
 			"--format json prints one object." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(formatFlag("text"), truncFlag(), platformFlag(),
-			&cli.BoolFlag{Name: "no-files", Usage: "do not read layers", DisableDefaultText: true}),
-		Action: func(c *cli.Context) error {
+			&cli.BoolFlag{Name: "no-files", Usage: "do not read layers"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 2, 2, "two NAMEs")
 			if err != nil {
 				return err
@@ -32,17 +33,17 @@ func diffCommand() *cli.Command {
 			if err := checkFormat[inspect.Diff](c); err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
-			m := newMeter(c, "reading layers", 0)
+			m := newMeter(ctx, c, "reading layers", 0)
 			defer m.stop()
-			a, b, err := readBoth(c, m.source(src), args[0], args[1])
+			a, b, err := readBoth(ctx, c, m.source(src), args[0], args[1])
 			if err != nil {
 				return err
 			}
-			d, err := inspect.Compare(c.Context, a, b, !c.Bool("no-files"))
+			d, err := inspect.Compare(ctx, a, b, !c.Bool("no-files"))
 			if err != nil {
 				return err
 			}
@@ -52,16 +53,16 @@ func diffCommand() *cli.Command {
 	}
 }
 
-func readBoth(c *cli.Context, src inspect.Source, a, b string) (*inspect.Cache, *inspect.Cache, error) {
-	first, err := readCache(c, src, a)
+func readBoth(ctx context.Context, c *cli.Command, src inspect.Source, a, b string) (*inspect.Cache, *inspect.Cache, error) {
+	first, err := readCache(ctx, c, src, a)
 	if err != nil {
 		return nil, nil, err
 	}
-	second, err := readCache(c, src, b)
+	second, err := readCache(ctx, c, src, b)
 	return first, second, err
 }
 
-func printDiff(c *cli.Context, w io.Writer, d *inspect.Diff) error {
+func printDiff(c *cli.Command, w io.Writer, d *inspect.Diff) error {
 	paint := painterFor(w)
 	t := newTable(w, "", ">ONLY "+d.A, ">ONLY "+d.B, ">BOTH")
 	if d.Records != nil {

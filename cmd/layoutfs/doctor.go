@@ -1,16 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/doctor"
@@ -32,11 +31,11 @@ func doctorCommand() *cli.Command {
 			toggle(groupMount, "allow-other", "for a mount that lets other users in"),
 			&cli.StringFlag{Name: "format", Value: "text", Category: groupOutput, Usage: "`FORMAT`: text, or json (one object a line)"},
 		),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return usagef("doctor takes no arguments: the bucket is given as --s3 CSV")
 			}
-			show, err := findingPrinter(c.App.Writer, c.String("format"))
+			show, err := findingPrinter(c.Writer, c.String("format"))
 			if err != nil {
 				return err
 			}
@@ -44,17 +43,17 @@ func doctorCommand() *cli.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			return examine(c, o, show)
+			return examine(ctx, c, o, show)
 		},
 	}
 }
 
 // doctorOptions are those of the mount that would be made.
-func doctorOptions(c *cli.Context) (doctor.Options, error) {
+func doctorOptions(c *cli.Command) (doctor.Options, error) {
 	p := &parser{c: c}
 	o := doctor.Options{
 		CacheDir: p.path("cache-dir"), AllowOther: c.Bool("allow-other"), ReadOnly: c.Bool("read-only"),
-		Log: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log: slog.New(slog.NewTextHandler(c.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	o.MinFree = p.size("min-free").On
 	if err := p.err(); err != nil {
@@ -81,8 +80,8 @@ func doctorOptions(c *cli.Context) (doctor.Options, error) {
 	return o, nil
 }
 
-func examine(c *cli.Context, o doctor.Options, show func(doctor.Finding) error) error {
-	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+func examine(ctx context.Context, c *cli.Command, o doctor.Options, show func(doctor.Finding) error) error {
+	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	failed := false
 	for f := range doctor.Examine(ctx, o) {
@@ -92,7 +91,7 @@ func examine(c *cli.Context, o doctor.Options, show func(doctor.Finding) error) 
 		}
 	}
 	if o.Bucket == nil && c.String("format") == "text" {
-		fmt.Fprintln(c.App.Writer, "\nno bucket was examined: give --s3 region=REGION,bucket=NAME,...")
+		fmt.Fprintln(c.Writer, "\nno bucket was examined: give --s3 region=REGION,bucket=NAME,...")
 	}
 	if failed {
 		return errTold

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 )
@@ -25,30 +26,30 @@ func duCommand() *cli.Command {
 			"   layoutfs du main" + fmt.Sprintf(formatHelp, "Name") + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags:              whereFlags(formatFlag("table"), truncFlag()),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 0, 1, "one NAME at most")
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
-				return duOf(c, args[0])
+				return duOf(ctx, c, args[0])
 			}
 			if err := checkFormat[inspect.NameUsage](c); err != nil {
 				return err
 			}
-			return duAll(c)
+			return duAll(ctx, c)
 		},
 	}
 }
 
-func duAll(c *cli.Context) error {
-	src, err := openSource(c)
+func duAll(ctx context.Context, c *cli.Command) error {
+	src, err := openSource(ctx, c)
 	if err != nil {
 		return err
 	}
-	m := newMeter(c, "reading names", 0)
+	m := newMeter(ctx, c, "reading names", 0)
 	defer m.stop()
-	u, err := inspect.DiskUsage(c.Context, m.source(src))
+	u, err := inspect.DiskUsage(ctx, m.source(src))
 	if err != nil {
 		return err
 	}
@@ -98,18 +99,18 @@ func ifAny(lead, text string) string {
 	return lead + text
 }
 
-func duOf(c *cli.Context, name string) error {
+func duOf(ctx context.Context, c *cli.Command, name string) error {
 	if err := checkFormat[inspect.BlobUsage](c); err != nil {
 		return err
 	}
-	src, err := openSource(c)
+	src, err := openSource(ctx, c)
 	if err != nil {
 		return err
 	}
-	if _, err := readCache(c, src, name); err != nil {
+	if _, err := readCache(ctx, c, src, name); err != nil {
 		return err
 	}
-	blobs, err := inspect.UsageOf(c.Context, src, name)
+	blobs, err := inspect.UsageOf(ctx, src, name)
 	if err != nil {
 		return err
 	}

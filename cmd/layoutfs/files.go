@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,7 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/layer"
@@ -32,8 +33,8 @@ func filesCommand() *cli.Command {
 			"   layoutfs files --layout ./cache latest" + fmt.Sprintf(formatHelp, "Path") + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(formatFlag("table"), quietFlag("paths"), platformFlag(),
-			&cli.BoolFlag{Name: "own", Usage: "list what the layer alone has", DisableDefaultText: true}),
-		Action: func(c *cli.Context) error {
+			&cli.BoolFlag{Name: "own", Usage: "list what the layer alone has"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 2, "a NAME and perhaps a LAYER")
 			if err != nil {
 				return err
@@ -41,17 +42,17 @@ func filesCommand() *cli.Command {
 			if err := checkFormat[fileLine](c); err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
-			m := newMeter(c, "reading layers", 0)
+			m := newMeter(ctx, c, "reading layers", 0)
 			defer m.stop()
-			cache, err := readCache(c, m.source(src), args[0])
+			cache, err := readCache(ctx, c, m.source(src), args[0])
 			if err != nil {
 				return err
 			}
-			return listFiles(c, m, cache, append(args, "")[1])
+			return listFiles(ctx, c, m, cache, append(args, "")[1])
 		},
 	}
 }
@@ -101,7 +102,7 @@ func modeLine(e layer.Entry) string {
 }
 
 // listFiles prints files as they come, with columns that are wide enough for most.
-func listFiles(c *cli.Context, m *meter, cache *inspect.Cache, which string) error {
+func listFiles(ctx context.Context, c *cli.Command, m *meter, cache *inspect.Cache, which string) error {
 	stack, err := cache.Stack(which)
 	if err != nil {
 		return err
@@ -110,8 +111,8 @@ func listFiles(c *cli.Context, m *meter, cache *inspect.Cache, which string) err
 		return nil
 	}
 	own := c.Bool("own")
-	enc := json.NewEncoder(c.App.Writer)
-	for e, err := range cache.Files(c.Context, stack, own) {
+	enc := json.NewEncoder(c.Writer)
+	for e, err := range cache.Files(ctx, stack, own) {
 		if err != nil {
 			return err
 		}
@@ -119,9 +120,9 @@ func listFiles(c *cli.Context, m *meter, cache *inspect.Cache, which string) err
 		line := lineOf(e, stack, own)
 		switch {
 		case c.Bool("quiet"):
-			fmt.Fprintln(c.App.Writer, line.Path)
+			fmt.Fprintln(c.Writer, line.Path)
 		case c.String("format") == "table":
-			printFile(c.App.Writer, line)
+			printFile(c.Writer, line)
 		case c.String("format") == "json":
 			err = enc.Encode(line)
 		default:

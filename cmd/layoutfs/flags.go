@@ -1,10 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -20,16 +21,16 @@ func flagsCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "of the directory of `NAME`, which is what type=s3 calls name=NAME"},
 		},
-		Action: func(c *cli.Context) error {
-			client, _, err := theMount(c)
+		Action: func(ctx context.Context, c *cli.Command) error {
+			client, _, err := theMount(ctx, c)
 			if err != nil {
 				return err
 			}
-			s, err := client.Status(c.Context)
+			s, err := client.Status(ctx)
 			if err != nil {
 				return err
 			}
-			printUse(c.App.Writer, "", s.Use.Of(c.String("name")))
+			printUse(c.Writer, "", s.Use.Of(c.String("name")))
 			return nil
 		},
 	}

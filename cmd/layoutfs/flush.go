@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -21,22 +21,22 @@ func flushCommand() *cli.Command {
 		Flags: []cli.Flag{
 			timeoutFlag("0", "wait `TIME` at most; 0 means as long as it takes"),
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			timeout, err := timeout(c)
 			if err != nil {
 				return err
 			}
-			client, at, err := theMount(c)
+			client, at, err := theMount(ctx, c)
 			if err != nil {
 				return err
 			}
-			return withProgress(c, at, func(ctx context.Context) error { return client.Flush(ctx, at, timeout) })
+			return withProgress(ctx, c, at, func(ctx context.Context) error { return client.Flush(ctx, at, timeout) })
 		},
 	}
 }
 
 // theMount is the mount that is named, or the only one.
-func theMount(c *cli.Context) (*daemon.Client, string, error) {
+func theMount(ctx context.Context, c *cli.Command) (*daemon.Client, string, error) {
 	at, err := mountpoint(c, true)
 	if err != nil {
 		return nil, "", err
@@ -49,7 +49,7 @@ func theMount(c *cli.Context) (*daemon.Client, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	statuses, err := ask(c.Context, clients)
+	statuses, err := ask(ctx, clients)
 	if err != nil {
 		return nil, "", err
 	}

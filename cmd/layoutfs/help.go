@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // The groups of mount's flags in its help.
@@ -44,20 +46,25 @@ func helpCommand() *cli.Command {
 		Name:      "help",
 		Usage:     "show all commands, or the help of one",
 		ArgsUsage: "[COMMAND]",
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if !c.Args().Present() {
-				return cli.ShowAppHelp(c)
+				return cli.ShowRootCommandHelp(c)
 			}
 			name, err := oneArgument(c, "COMMAND")
 			if err != nil {
 				return err
 			}
-			if c.App.Command(name) == nil {
-				return noSuchCommand(c, name)
+			if c.Root().Command(name) == nil {
+				return noSuchCommand(c.Root(), name)
 			}
-			return cli.ShowCommandHelp(c, name)
+			return cli.ShowCommandHelp(ctx, c.Root(), name)
 		},
 	}
+}
+
+// showHelp is for a command with --help and arguments, among which the library looks for further commands.
+func showHelp(ctx context.Context, c *cli.Command, _ string) {
+	_ = cli.ShowCommandHelp(ctx, c.Root(), c.Name) // it is there
 }
 
 // flagText is a flag in a help: its names, and beside them what it does, in lines that fit a terminal.
@@ -67,11 +74,11 @@ func flagText(f cli.Flag) string {
 		return ""
 	}
 	usage, value := withoutQuotes(flag.GetUsage())
-	if text := strings.Trim(flag.GetDefaultText(), `"`); text != "" && flag.TakesValue() {
+	if text := cmp.Or(flag.GetDefaultText(), strings.Trim(flag.GetValue(), `"`)); text != "" && flag.TakesValue() {
 		usage += " (default: " + text + ")"
 	}
 	var names []string
-	for _, name := range flag.Names() {
+	for _, name := range f.Names() {
 		dashes := "--"
 		if len(name) == 1 {
 			dashes = "-"

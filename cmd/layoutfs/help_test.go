@@ -15,7 +15,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 		var out bytes.Buffer
 		app := newApp()
 		app.Writer = &out
-		if err := app.Run(args); err != nil {
+		if err := app.Run(t.Context(), args); err != nil {
 			t.Fatalf("%q: %v", args, err)
 		}
 		for line := range strings.Lines(out.String()) {

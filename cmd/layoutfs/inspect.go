@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 )
@@ -23,7 +24,7 @@ func inspectCommand() *cli.Command {
 			"same object, such as {{.Size}}." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags:              whereFlags(formatFlag("text"), platformFlag()),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 1_000, "one NAME or more")
 			if err != nil {
 				return err
@@ -31,12 +32,12 @@ func inspectCommand() *cli.Command {
 			if err := checkFormat[inspect.Document](c); err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
 			for _, name := range args {
-				cache, err := readCache(c, src, name)
+				cache, err := readCache(ctx, c, src, name)
 				if err != nil {
 					return err
 				}
@@ -49,11 +50,11 @@ func inspectCommand() *cli.Command {
 	}
 }
 
-func printDocument(c *cli.Context, doc inspect.Document) error {
+func printDocument(c *cli.Command, doc inspect.Document) error {
 	if c.String("format") != "text" {
 		return lines(c, []inspect.Document{doc}, nil)
 	}
-	enc := json.NewEncoder(c.App.Writer)
+	enc := json.NewEncoder(c.Writer)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(doc)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // The groups of commands in the list of all.
@@ -30,15 +30,8 @@ func cacheCommands() []*cli.Command {
 func arrange(flags []cli.Flag) {
 	order := []string{groupOptions, groupOutput, groupWhere}
 	for _, f := range flags {
-		switch f := f.(type) {
-		case *cli.BoolFlag:
-			f.Category = cmp.Or(f.Category, groupOptions)
-		case *cli.StringFlag:
-			f.Category = cmp.Or(f.Category, groupOptions)
-		case *cli.IntFlag:
-			f.Category = cmp.Or(f.Category, groupOptions)
-		case *cli.StringSliceFlag:
-			f.Category = cmp.Or(f.Category, groupOptions)
+		if f, ok := f.(cli.CategorizableFlag); ok {
+			f.SetCategory(cmp.Or(f.GetCategory(), groupOptions))
 		}
 	}
 	slices.SortStableFunc(flags, func(a, b cli.Flag) int {

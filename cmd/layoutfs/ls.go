@@ -2,13 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"path"
 	"slices"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 )
@@ -30,7 +31,7 @@ func lsCommand() *cli.Command {
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(formatFlag("table"), quietFlag("names"), truncFlag(),
 			&cli.StringFlag{Name: "sort", Category: groupOutput, Value: "name", Usage: "by `COLUMN`: name, size, age or local"}),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			order, ok := sortings[c.String("sort")]
 			if !ok {
 				return usagef("--sort: %q must be name, size, age or local", c.String("sort"))
@@ -42,11 +43,11 @@ func lsCommand() *cli.Command {
 			if err := checkFormat[inspect.Summary](c); err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
-			return ls(c, src, want, order)
+			return ls(ctx, c, src, want, order)
 		},
 	}
 }
@@ -71,11 +72,11 @@ func patterns(all []string) (func(name string) bool, error) {
 	}, nil
 }
 
-func ls(c *cli.Context, src inspect.Source, want func(string) bool, order func(a, b inspect.Summary) int) error {
-	m := newMeter(c, "reading names", 0)
+func ls(ctx context.Context, c *cli.Command, src inspect.Source, want func(string) bool, order func(a, b inspect.Summary) int) error {
+	m := newMeter(ctx, c, "reading names", 0)
 	defer m.stop()
 	var all []inspect.Summary
-	for s, err := range inspect.List(c.Context, src, want) {
+	for s, err := range inspect.List(ctx, src, want) {
 		if err != nil {
 			return err
 		}
@@ -86,7 +87,7 @@ func ls(c *cli.Context, src inspect.Source, want func(string) bool, order func(a
 	slices.SortFunc(all, func(a, b inspect.Summary) int { return cmp.Or(order(a, b), cmp.Compare(a.Name, b.Name)) })
 	if c.Bool("quiet") {
 		for _, s := range all {
-			fmt.Fprintln(c.App.Writer, s.Name)
+			fmt.Fprintln(c.Writer, s.Name)
 		}
 		return nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 func manCommand() *cli.Command {
@@ -20,7 +21,7 @@ func manCommand() *cli.Command {
 			"is not there. They say what --help says.\n\n" +
 			"   layoutfs man ~/.local/share/man/man1\n" +
 			"   man layoutfs-prune",
-		Action: func(c *cli.Context) error {
+		Action: func(_ context.Context, c *cli.Command) error {
 			dir, err := oneArgument(c, "DIR")
 			if err != nil {
 				return err
@@ -28,8 +29,9 @@ func manCommand() *cli.Command {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
-			errs := []error{writePage(dir, "layoutfs", func(w io.Writer) { appPage(w, c.App) })}
-			for _, command := range c.App.Commands {
+			app := newApp() // which has no --help yet
+			errs := []error{writePage(dir, "layoutfs", func(w io.Writer) { appPage(w, app) })}
+			for _, command := range app.Commands {
 				if !command.Hidden {
 					errs = append(errs, writePage(dir, "layoutfs-"+command.Name, func(w io.Writer) { commandPage(w, command) }))
 				}
@@ -64,7 +66,7 @@ func head(w io.Writer, name, usage, synopsis string) {
 	fmt.Fprintf(w, ".SH SYNOPSIS\n%s\n", roff(synopsis))
 }
 
-func appPage(w io.Writer, app *cli.App) {
+func appPage(w io.Writer, app *cli.Command) {
 	head(w, app.Name, app.Usage, app.UsageText)
 	fmt.Fprintln(w, ".SH DESCRIPTION")
 	prose(w, app.Description)

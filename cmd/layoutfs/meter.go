@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -32,10 +32,10 @@ type meter struct {
 }
 
 // newMeter begins to measure; whole is how many bytes there will be, 0 if that is not known.
-func newMeter(c *cli.Context, what string, whole int64) *meter {
-	m := &meter{what: what, out: c.App.ErrWriter, ended: make(chan struct{}), began: time.Now()}
+func newMeter(ctx context.Context, c *cli.Command, what string, whole int64) *meter {
+	m := &meter{what: what, out: c.ErrWriter, ended: make(chan struct{}), began: time.Now()}
 	m.whole.Store(whole)
-	ctx, cancel := context.WithCancel(c.Context)
+	ctx, cancel := context.WithCancel(ctx)
 	m.cancel = cancel
 	go m.show(ctx)
 	return m

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/dustin/go-humanize"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -26,19 +27,19 @@ func mountCommand() *cli.Command {
 			"$LAYOUTFS_CACHE_SIZE, and so on.",
 		CustomHelpTemplate: groupedHelp,
 		Flags:              mountFlags(),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			config, err := mountConfig(c)
 			if err != nil {
 				return usageError{err}
 			}
 			if !c.Bool("detach") {
-				return daemon.Run(c.Context, config, func(r daemon.Ready) { printReady(c.App.Writer, r) })
+				return daemon.Run(ctx, config, func(r daemon.Ready) { printReady(c.Writer, r) })
 			}
-			ready, err := daemon.Detach(c.Context, config)
+			ready, err := daemon.Detach(ctx, config)
 			if err != nil {
 				return err
 			}
-			printReady(c.App.Writer, ready)
+			printReady(c.Writer, ready)
 			return nil
 		},
 	}
@@ -49,8 +50,8 @@ func daemonCommand() *cli.Command {
 	return &cli.Command{
 		Name:   daemon.DetachedCommand,
 		Hidden: true,
-		Action: func(c *cli.Context) error {
-			err := daemon.RunDetached(c.Context)
+		Action: func(ctx context.Context, _ *cli.Command) error {
+			err := daemon.RunDetached(ctx)
 			if err == nil || errors.Is(err, daemon.ErrNotDetached) {
 				return err
 			}

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -30,7 +30,7 @@ func mountFlags() []cli.Flag {
 		text(groupMount, "gid", "", "`GID` that owns the files (default: the mounting user's)"),
 		text(groupMount, "umask", "022", "octal `MASK` of permissions"),
 		&cli.BoolFlag{
-			Name: "detach", Aliases: []string{"d"}, Category: groupProcess, DisableDefaultText: true,
+			Name: "detach", Aliases: []string{"d"}, Category: groupProcess,
 			Usage: "return when the mount answers; a process in the background serves it",
 		},
 		text(groupProcess, "web", "", "serve a web page, and metrics for Prometheus, at `[HOST:]PORT`; without HOST for this machine alone"),
@@ -48,15 +48,15 @@ func envName(flag string) string {
 }
 
 func text(group, name, value, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Category: group, Value: value, Usage: usage, EnvVars: []string{envName(name)}}
+	return &cli.StringFlag{Name: name, Category: group, Value: value, Usage: usage, Sources: cli.EnvVars(envName(name))}
 }
 
 func toggle(group, name, usage string) cli.Flag {
-	return &cli.BoolFlag{Name: name, Category: group, Usage: usage, EnvVars: []string{envName(name)}, DisableDefaultText: true}
+	return &cli.BoolFlag{Name: name, Category: group, Usage: usage, Sources: cli.EnvVars(envName(name))}
 }
 
 // mountConfig reads the flags, and reports everything that is wrong with them.
-func mountConfig(c *cli.Context) (daemon.Config, error) {
+func mountConfig(c *cli.Command) (daemon.Config, error) {
 	at, err := mountpoint(c, false)
 	if err != nil {
 		return daemon.Config{}, err
@@ -101,7 +101,7 @@ func mountConfig(c *cli.Context) (daemon.Config, error) {
 }
 
 // params are the parameters of type=s3 that were given as flags.
-func params(c *cli.Context) []daemon.Param {
+func params(c *cli.Command) []daemon.Param {
 	var params []daemon.Param
 	for _, f := range bucketFlags()[1:] { // without --s3
 		if name := f.Names()[0]; c.IsSet(name) {

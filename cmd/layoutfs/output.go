@@ -12,7 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/opencontainers/go-digest"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // formatHelp ends the description of commands that print lists.
@@ -27,20 +27,20 @@ func formatFlag(otherwise string) cli.Flag {
 }
 
 func truncFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "no-trunc", Category: groupOutput, Usage: "print digests whole", DisableDefaultText: true}
+	return &cli.BoolFlag{Name: "no-trunc", Category: groupOutput, Usage: "print digests whole"}
 }
 
 func quietFlag(what string) cli.Flag {
-	return &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: groupOutput, Usage: "print " + what + " alone", DisableDefaultText: true}
+	return &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: groupOutput, Usage: "print " + what + " alone"}
 }
 
 // lines prints items of one type, by --format: each as JSON or by a template, or all of them by table.
-func lines[T any](c *cli.Context, items []T, table func(io.Writer) error) error {
+func lines[T any](c *cli.Command, items []T, table func(io.Writer) error) error {
 	switch format := c.String("format"); format {
 	case "table", "text":
-		return table(c.App.Writer)
+		return table(c.Writer)
 	case "json":
-		enc := json.NewEncoder(c.App.Writer)
+		enc := json.NewEncoder(c.Writer)
 		enc.SetEscapeHTML(false)
 		for _, item := range items {
 			if err := enc.Encode(item); err != nil {
@@ -54,17 +54,17 @@ func lines[T any](c *cli.Context, items []T, table func(io.Writer) error) error 
 			return err
 		}
 		for _, item := range items {
-			if err := t.Execute(c.App.Writer, item); err != nil {
+			if err := t.Execute(c.Writer, item); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.App.Writer)
+			fmt.Fprintln(c.Writer)
 		}
 		return nil
 	}
 }
 
 // checkFormat finds out that a format is wrong before anything is asked for.
-func checkFormat[T any](c *cli.Context) error {
+func checkFormat[T any](c *cli.Command) error {
 	switch format := c.String("format"); format {
 	case "table", "text", "json":
 		return nil
@@ -116,7 +116,7 @@ func ageText(t time.Time) string {
 }
 
 // shortDigest is a digest in a table: 12 digits, as Docker shows IDs, unless --no-trunc is given.
-func shortDigest(c *cli.Context, d digest.Digest) string {
+func shortDigest(c *cli.Command, d digest.Digest) string {
 	if c.Bool("no-trunc") || d.Validate() != nil {
 		return d.String()
 	}

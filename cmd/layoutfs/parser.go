@@ -9,14 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
 
 // parser reads flags and collects what is wrong with them.
 type parser struct {
-	c    *cli.Context
+	c    *cli.Command
 	errs []error
 }
 

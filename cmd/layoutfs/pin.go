@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 func pinCommand() *cli.Command {
@@ -21,41 +22,41 @@ func pinCommand() *cli.Command {
 			"   layoutfs pin main release/1.4\n" +
 			"   layoutfs pin --remove release/1.4" + whereHelp,
 		CustomHelpTemplate: groupedHelp,
-		Flags:              whereFlags(&cli.BoolFlag{Name: "remove", Usage: "unpin the names", DisableDefaultText: true}),
-		Action: func(c *cli.Context) error {
+		Flags:              whereFlags(&cli.BoolFlag{Name: "remove", Usage: "unpin the names"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args := c.Args().Slice()
 			if len(args) == 0 && c.Bool("remove") {
 				return usagef("which names? `layoutfs pin` lists those that are pinned")
 			}
-			k, _, err := openChanger(c)
+			k, _, err := openChanger(ctx, c)
 			if err != nil {
 				return err
 			}
 			if len(args) == 0 {
-				return listPins(c, k)
+				return listPins(ctx, c, k)
 			}
 			change, done := k.PutPin, "pinned"
 			if c.Bool("remove") {
 				change, done = k.DeletePin, "unpinned"
 			}
 			for _, name := range args {
-				if err := change(c.Context, name); err != nil {
+				if err := change(ctx, name); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.Writer, "%s %s\n", done, name)
+				fmt.Fprintf(c.Writer, "%s %s\n", done, name)
 			}
 			return nil
 		},
 	}
 }
 
-func listPins(c *cli.Context, k changer) error {
-	pins, err := k.Pins(c.Context)
+func listPins(ctx context.Context, c *cli.Command, k changer) error {
+	pins, err := k.Pins(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(pins)) {
-		fmt.Fprintln(c.App.Writer, name)
+		fmt.Fprintln(c.Writer, name)
 	}
 	return nil
 }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -23,14 +21,14 @@ const (
 )
 
 // withProgress does what waits for uploads of a mount, showing how far they are. ^C ends the waiting.
-func withProgress(c *cli.Context, mountpoint string, do func(context.Context) error) error {
-	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+func withProgress(ctx context.Context, c *cli.Command, mountpoint string, do func(context.Context) error) error {
+	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	watching, enough := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		showUploads(watching, c.App.ErrWriter, mountpoint)
+		showUploads(watching, c.ErrWriter, mountpoint)
 	}()
 	err := do(ctx)
 	interrupted := ctx.Err() != nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect/prune"
 	"github.com/layoutfs/layoutfs/sync/bucket"
@@ -45,15 +46,15 @@ func pruneCommand() *cli.Command {
 			"--format json prints one object a line: what goes, and at the end the totals." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would go, and delete nothing", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would go, and delete nothing"},
 			&cli.StringSliceFlag{Name: "keep", Usage: "keep names of these `PATTERNS`, with ; between; see `layoutfs ls`"},
 			&cli.StringFlag{Name: "older-than", Usage: "names that were written longer ago than `TIME` go, such as 30d or 12h"},
 			&cli.IntFlag{Name: "keep-last", Usage: "keep the newest `N` names; without --older-than all others go", DefaultText: "none for that"},
 			&cli.StringFlag{Name: "keep-storage", Usage: "the oldest names go until the rest takes `SIZE`, such as 500GB"},
 			&cli.StringFlag{Name: "grace", Value: "48h", Usage: "a blob must have been left alone for `TIME`"},
-			&cli.BoolFlag{Name: "local", Usage: "drop local copies", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "local", Usage: "drop local copies"},
 			formatFlag("text"), truncFlag(), quietFlag("totals")),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if _, err := nameArgs(c, 0, 0, "no arguments"); err != nil {
 				return err
 			}
@@ -61,22 +62,23 @@ func pruneCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			w, err := openWhere(c)
+			w, err := openWhere(ctx, c)
 			if err != nil {
 				return err
 			}
-			defer interruptible(c)()
+			ctx, cancel := interruptible(ctx)
+			defer cancel()
 			p := &prunePrinter{c: c}
 			if c.Bool("local") {
-				return p.local(w, o)
+				return p.local(ctx, w, o)
 			}
-			return p.bucket(w, o)
+			return p.bucket(ctx, w, o)
 		},
 	}
 }
 
 // pruneOptions reads the flags, and reports everything that is wrong with them.
-func pruneOptions(c *cli.Context) (prune.Options, error) {
+func pruneOptions(c *cli.Command) (prune.Options, error) {
 	var errs []error
 	long := func(flag string) time.Duration {
 		d, err := longTime(c.String(flag))
@@ -131,10 +133,10 @@ func longTime(s string) (time.Duration, error) {
 	return d, nil
 }
 
-type prunePrinter struct{ c *cli.Context }
+type prunePrinter struct{ c *cli.Command }
 
 // bucket prunes a bucket: that of a mount, or one without a mount.
-func (p *prunePrinter) bucket(w *where, o prune.Options) error {
+func (p *prunePrinter) bucket(ctx context.Context, w *where, o prune.Options) error {
 	var b prune.Bucket
 	refresh := bucket.Default().TouchRefresh
 	switch {
@@ -148,18 +150,18 @@ func (p *prunePrinter) bucket(w *where, o prune.Options) error {
 	if o.Grace <= refresh {
 		return usagef("--grace %s: must be longer than touch_refresh, %s, and an export together: exporters do not renew what is younger", o.Grace, refresh)
 	}
-	m := newMeter(p.c, "pruning", 0)
+	m := newMeter(ctx, p.c, "pruning", 0)
 	defer m.stop()
 	o.Scanned = func(int) { m.item() }
 	o.Removed = p.removed
-	o.Log = func(text string) { fmt.Fprintln(p.c.App.ErrWriter, "layoutfs: "+text) }
-	report, err := prune.Run(p.c.Context, b, o)
+	o.Log = func(text string) { fmt.Fprintln(p.c.ErrWriter, "layoutfs: "+text) }
+	report, err := prune.Run(ctx, b, o)
 	m.stop()
 	return errors.Join(err, p.report(report, err))
 }
 
 // local drops local copies.
-func (p *prunePrinter) local(w *where, o prune.Options) error {
+func (p *prunePrinter) local(ctx context.Context, w *where, o prune.Options) error {
 	lo := prune.LocalOptions{OlderThan: o.OlderThan, KeepStorage: o.KeepStorage, DryRun: o.DryRun, Removed: p.removed}
 	disk, ok := w.source.(prune.Disk)
 	if !ok {
@@ -167,7 +169,7 @@ func (p *prunePrinter) local(w *where, o prune.Options) error {
 	}
 	drop, closeIt := w.drop()
 	lo.Drop = drop
-	report, err := prune.RunLocal(p.c.Context, disk, lo)
+	report, err := prune.RunLocal(ctx, disk, lo)
 	err = errors.Join(err, closeIt())
 	return errors.Join(err, p.report(report, err))
 }
@@ -176,11 +178,11 @@ func (p *prunePrinter) removed(r prune.Removal) {
 	switch {
 	case p.c.Bool("quiet"):
 	case p.c.String("format") == "json":
-		_ = json.NewEncoder(p.c.App.Writer).Encode(r) // who reads it is gone if this fails
+		_ = json.NewEncoder(p.c.Writer).Encode(r) // who reads it is gone if this fails
 	case r.Kind == prune.Name:
-		fmt.Fprintf(p.c.App.Writer, "name   %s  %s alone, %s\n", r.Name, sizeText(r.Size), r.Reason)
+		fmt.Fprintf(p.c.Writer, "name   %s  %s alone, %s\n", r.Name, sizeText(r.Size), r.Reason)
 	default:
-		fmt.Fprintf(p.c.App.Writer, "%-6s %s  %s  %s\n", r.Kind, shortDigest(p.c, r.Digest), sizeText(r.Size), ageText(r.Time))
+		fmt.Fprintf(p.c.Writer, "%-6s %s  %s  %s\n", r.Kind, shortDigest(p.c, r.Digest), sizeText(r.Size), ageText(r.Time))
 	}
 }
 
@@ -190,9 +192,9 @@ func (p *prunePrinter) report(r prune.Report, failed error) error {
 		return nil
 	}
 	if p.c.String("format") == "json" {
-		return json.NewEncoder(p.c.App.Writer).Encode(r)
+		return json.NewEncoder(p.c.Writer).Encode(r)
 	}
-	return printPruned(p.c.App.Writer, r)
+	return printPruned(p.c.Writer, r)
 }
 
 func printPruned(w io.Writer, r prune.Report) error {

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect/move"
 
@@ -26,9 +27,9 @@ func pullCommand() *cli.Command {
 			"   layoutfs pull --all ./everything" + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(
-			&cli.BoolFlag{Name: "all", Usage: "pull all names", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "all", Usage: "pull all names"},
 			&cli.StringFlag{Name: "as", Usage: "give the only NAME the tag `TAG`"}),
-		Action: func(c *cli.Context) (err error) {
+		Action: func(ctx context.Context, c *cli.Command) (err error) {
 			low := 2
 			if c.Bool("all") {
 				low = 1
@@ -37,15 +38,15 @@ func pullCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			w, err := openWhere(c)
+			w, err := openWhere(ctx, c)
 			if err != nil {
 				return err
 			}
-			names, err := chosen(c, w.source, args[1:], c.Bool("all"))
+			names, err := chosen(ctx, c, w.source, args[1:], c.Bool("all"))
 			if err != nil {
 				return err
 			}
-			configured, err := w.configured(c)
+			configured, err := w.configured(ctx)
 			if err != nil {
 				return err
 			}
@@ -54,7 +55,7 @@ func pullCommand() *cli.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, to.Close()) }()
-			return carry(c, "pulling", w.source, to, names, func(name string) []string {
+			return carry(ctx, c, "pulling", w.source, to, names, func(name string) []string {
 				if as := c.String("as"); as != "" {
 					return []string{as}
 				}
@@ -66,10 +67,10 @@ func pullCommand() *cli.Command {
 }
 
 // configured are the names that are the tag latest.
-func (w *where) configured(c *cli.Context) (tag.Names, error) {
+func (w *where) configured(ctx context.Context) (tag.Names, error) {
 	switch {
 	case w.mount != nil:
-		s, err := w.mount.Status(c.Context)
+		s, err := w.mount.Status(ctx)
 		return s.Bucket.Names, err
 	case w.bucket != nil:
 		return w.bucket.Config().Names, nil

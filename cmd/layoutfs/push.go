@@ -1,7 +1,9 @@
 package main
 
 import (
-	"github.com/urfave/cli/v2"
+	"context"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/inspect"
@@ -29,7 +31,7 @@ func pushCommand() *cli.Command {
 			&cli.StringFlag{Name: "s3", Category: groupWhere, Usage: "the bucket, by the `CSV` of --cache-to type=s3,... (default: $LAYOUTFS_S3)"},
 			&cli.StringFlag{Name: "as", Usage: "call the only TAG `NAME`"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 1_000, "a DIR and perhaps TAGs")
 			if err != nil {
 				return err
@@ -42,15 +44,15 @@ func pushCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			tags, err := chosen(c, from, args[1:], true)
+			tags, err := chosen(ctx, c, from, args[1:], true)
 			if err != nil {
 				return err
 			}
-			client, err := theBucket(c, "s3")
+			client, err := theBucket(ctx, c, "s3")
 			if err != nil {
 				return err
 			}
-			return carry(c, "pushing", from, move.ToBucket(client, nil), tags, func(key string) []string {
+			return carry(ctx, c, "pushing", from, move.ToBucket(client, nil), tags, func(key string) []string {
 				if as := c.String("as"); as != "" {
 					return []string{as}
 				}
@@ -61,9 +63,9 @@ func pushCommand() *cli.Command {
 }
 
 // chosen are the names that are given, or all if none need be given; with --as there must be one.
-func chosen(c *cli.Context, from inspect.Source, names []string, allowAll bool) ([]string, error) {
+func chosen(ctx context.Context, c *cli.Command, from inspect.Source, names []string, allowAll bool) ([]string, error) {
 	if len(names) == 0 && allowAll {
-		for n, err := range from.Names(c.Context) {
+		for n, err := range from.Names(ctx) {
 			if err != nil {
 				return nil, err
 			}
@@ -74,8 +76,8 @@ func chosen(c *cli.Context, from inspect.Source, names []string, allowAll bool) 
 		return nil, usagef("--as is for one name, and there are %d", len(names))
 	}
 	for _, name := range names {
-		if _, err := from.Name(c.Context, name); err != nil {
-			return nil, noSuchName(c, from, name)
+		if _, err := from.Name(ctx, name); err != nil {
+			return nil, noSuchName(ctx, from, name)
 		}
 	}
 	return names, nil

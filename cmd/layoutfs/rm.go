@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	iofs "io/fs"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 func rmCommand() *cli.Command {
@@ -19,25 +20,25 @@ func rmCommand() *cli.Command {
 			"   layoutfs rm feature/old-idea" + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags:              whereFlags(),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 1_000, "one NAME or more")
 			if err != nil {
 				return err
 			}
-			k, src, err := openChanger(c)
+			k, src, err := openChanger(ctx, c)
 			if err != nil {
 				return err
 			}
 			for _, name := range args { // none is deleted if one is misspelt
-				if _, err := k.GetName(c.Context, name); errors.Is(err, iofs.ErrNotExist) {
-					return noSuchName(c, src, name)
+				if _, err := k.GetName(ctx, name); errors.Is(err, iofs.ErrNotExist) {
+					return noSuchName(ctx, src, name)
 				}
 			}
 			for _, name := range args {
-				if err := k.DeleteName(c.Context, name); err != nil {
+				if err := k.DeleteName(ctx, name); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.App.Writer, "deleted %s\n", name)
+				fmt.Fprintf(c.Writer, "deleted %s\n", name)
 			}
 			return nil
 		},

@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/embedded"
 )
@@ -27,24 +24,24 @@ func s3Command() *cli.Command {
 			"one. What is sent is not encrypted.\n\n" +
 			"   layoutfs s3 --data ./bucket",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`", EnvVars: []string{"LAYOUTFS_S3_DATA"}},
-			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:9000", Usage: "listen on `HOST:PORT`; port 0 takes a free one", EnvVars: []string{"LAYOUTFS_S3_ADDR"}},
-			&cli.StringFlag{Name: "bucket", Value: "layoutfs", Usage: "make the bucket `NAME` if it is not there", EnvVars: []string{"LAYOUTFS_S3_BUCKET"}},
+			&cli.StringFlag{Name: "data", Usage: "keep everything in `DIR`", Sources: cli.EnvVars("LAYOUTFS_S3_DATA")},
+			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:9000", Usage: "listen on `HOST:PORT`; port 0 takes a free one", Sources: cli.EnvVars("LAYOUTFS_S3_ADDR")},
+			&cli.StringFlag{Name: "bucket", Value: "layoutfs", Usage: "make the bucket `NAME` if it is not there", Sources: cli.EnvVars("LAYOUTFS_S3_BUCKET")},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "`LEVEL`: info, or debug for every request"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.String("data") == "" {
 				return usagef("which folder is to be served? Give --data DIR")
 			}
 			if c.Args().Present() {
 				return usagef("s3 takes no arguments: the folder is given as --data DIR")
 			}
-			return serveS3(c)
+			return serveS3(ctx, c)
 		},
 	}
 }
 
-func serveS3(c *cli.Context) error {
+func serveS3(ctx context.Context, c *cli.Command) error {
 	p := &parser{c: c}
 	level := slog.LevelInfo
 	if p.oneOf("log-level", "info", "debug") == "debug" {
@@ -52,12 +49,12 @@ func serveS3(c *cli.Context) error {
 	}
 	options := embedded.Options{
 		Dir: c.String("data"), Addr: c.String("addr"), Bucket: c.String("bucket"),
-		Log: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level})),
+		Log: slog.New(slog.NewTextHandler(c.ErrWriter, &slog.HandlerOptions{Level: level})),
 	}
 	if err := errors.Join(p.err(), options.Validate()); err != nil {
 		return usageError{err}
 	}
-	ctx, cancel := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	server, err := embedded.Start(ctx, options)
 	if err != nil {
@@ -67,7 +64,7 @@ func serveS3(c *cli.Context) error {
 		cancel()           // a second signal ends this process at once, and with it the server
 		_ = server.Close() // Wait says how it ended
 	})
-	printServer(c.App.Writer, server)
+	printServer(c.Writer, server)
 	return server.Wait()
 }
 

@@ -8,7 +8,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -21,13 +21,13 @@ func statusCommand() *cli.Command {
 		Description: "Without MOUNTPOINT all mounts of this user are shown.\n\n" +
 			"   layoutfs status --format '{{.Mountpoint}} {{size .Staged.Bytes}}'",
 		Flags: []cli.Flag{formatFlag("text")},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if err := checkFormat[daemon.Status](c); err != nil {
 				return err
 			}
-			statuses, err := statuses(c)
+			statuses, err := statuses(ctx, c)
 			if err == nil && len(statuses) == 0 {
-				fmt.Fprintln(c.App.ErrWriter, "layoutfs: nothing is mounted by this user")
+				fmt.Fprintln(c.ErrWriter, "layoutfs: nothing is mounted by this user")
 			}
 			return errors.Join(err, lines(c, statuses, func(w io.Writer) error { return printStatuses(w, statuses) }))
 		},
@@ -35,7 +35,7 @@ func statusCommand() *cli.Command {
 }
 
 // statuses are those of the mount that is named, or of all.
-func statuses(c *cli.Context) ([]daemon.Status, error) {
+func statuses(ctx context.Context, c *cli.Command) ([]daemon.Status, error) {
 	at, err := mountpoint(c, true)
 	if err != nil {
 		return nil, err
@@ -45,13 +45,13 @@ func statuses(c *cli.Context) ([]daemon.Status, error) {
 		if err != nil {
 			return nil, err
 		}
-		return ask(c.Context, []*daemon.Client{client})
+		return ask(ctx, []*daemon.Client{client})
 	}
 	clients, err := daemon.FindAll()
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := ask(c.Context, clients)
+	statuses, err := ask(ctx, clients)
 	slices.SortFunc(statuses, func(a, b daemon.Status) int { return cmp.Compare(a.Mountpoint, b.Mountpoint) })
 	return statuses, err
 }

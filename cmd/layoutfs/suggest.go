@@ -2,19 +2,15 @@ package main
 
 import (
 	"github.com/agnivade/levenshtein"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // suggestCommand is what the library suggests for a name, if it is near: among many commands it finds one for
 // anything.
-func suggestCommand(all []*cli.Command, name string) string {
-	suggestion := cli.SuggestCommand(all, name)
-	for _, c := range all {
-		for _, known := range c.Names() {
-			if suggestion == "Did you mean \""+known+"\"?" && 2*levenshtein.ComputeDistance(known, name) <= len(name) {
-				return suggestion
-			}
-		}
+func suggestCommand(app *cli.Command, name string) string {
+	near := cli.SuggestCommand(app.Commands, name)
+	if app.Command(near) == nil || 2*levenshtein.ComputeDistance(near, name) > len(name) {
+		return ""
 	}
-	return ""
+	return near
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -8,7 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/records"
@@ -30,27 +31,27 @@ func treeCommand() *cli.Command {
 			"   layoutfs tree --layout ./cache latest" + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags:              whereFlags(truncFlag(), platformFlag()),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 1, "a NAME")
 			if err != nil {
 				return err
 			}
-			src, err := openSource(c)
+			src, err := openSource(ctx, c)
 			if err != nil {
 				return err
 			}
-			cache, err := readCache(c, src, args[0])
+			cache, err := readCache(ctx, c, src, args[0])
 			if err != nil {
 				return err
 			}
-			t := &treePrinter{c: c, cache: cache, paint: painterFor(c.App.Writer)}
-			return t.print(c.App.Writer)
+			t := &treePrinter{c: c, cache: cache, paint: painterFor(c.Writer)}
+			return t.print(c.Writer)
 		},
 	}
 }
 
 type treePrinter struct {
-	c     *cli.Context
+	c     *cli.Command
 	cache *inspect.Cache
 	kinds []records.Kind
 	under [][]int // the records that stand under each

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 )
@@ -21,9 +21,9 @@ func umountCommand() *cli.Command {
 			"   layoutfs umount --timeout 10m /mnt/cache",
 		Flags: []cli.Flag{
 			timeoutFlag("1m", "wait `TIME` for uploads; 0 means as long as it takes"),
-			&cli.BoolFlag{Name: "force", Usage: "unmount even if uploads remain (the next mount goes on with them) or files are open", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "force", Usage: "unmount even if uploads remain (the next mount goes on with them) or files are open"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			at, err := mountpoint(c, false)
 			if err != nil {
 				return err
@@ -32,7 +32,7 @@ func umountCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return withProgress(c, at, func(ctx context.Context) error {
+			return withProgress(ctx, c, at, func(ctx context.Context) error {
 				return daemon.Unmount(ctx, at, timeout, c.Bool("force"))
 			})
 		},
@@ -44,7 +44,7 @@ func timeoutFlag(value, usage string) cli.Flag {
 }
 
 // timeout is the value of that flag; 0 means none.
-func timeout(c *cli.Context) (time.Duration, error) {
+func timeout(c *cli.Command) (time.Duration, error) {
 	p := &parser{c: c}
 	d := p.duration("timeout")
 	if err := p.err(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/source"
@@ -41,39 +41,40 @@ func verifyCommand() *cli.Command {
 			"what was found." + whereHelp,
 		CustomHelpTemplate: groupedHelp,
 		Flags: whereFlags(formatFlag("text"),
-			&cli.BoolFlag{Name: "quick", Usage: "do not read blobs: look whether they are there, and how large", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "repair", Usage: "repair what can be repaired", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "restart", Usage: "do not go on with a run that was broken off", DisableDefaultText: true}),
-		Action: func(c *cli.Context) error {
+			&cli.BoolFlag{Name: "quick", Usage: "do not read blobs: look whether they are there, and how large"},
+			&cli.BoolFlag{Name: "repair", Usage: "repair what can be repaired"},
+			&cli.BoolFlag{Name: "restart", Usage: "do not go on with a run that was broken off"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if _, err := nameArgs(c, 0, 0, "no arguments"); err != nil {
 				return err
 			}
 			if format := c.String("format"); format != "text" && format != "json" {
 				return usagef("--format: %q must be text or json", format)
 			}
-			defer interruptible(c)()
-			places, err := verifyPlaces(c)
+			ctx, cancel := interruptible(ctx)
+			defer cancel()
+			places, err := verifyPlaces(ctx, c)
 			if err != nil {
 				return err
 			}
-			return verifyAll(c, places)
+			return verifyAll(ctx, c, places)
 		},
 	}
 }
 
 // verifyPlaces are the places to verify, with what can be done to repair them.
-func verifyPlaces(c *cli.Context) ([]verify.Options, error) {
+func verifyPlaces(ctx context.Context, c *cli.Command) ([]verify.Options, error) {
 	s3, dir := c.String("s3"), c.String("cache-dir")
 	if s3 != "" && dir != "" && c.String("layout") == "" {
-		return bucketAndDisk(c, s3, dir)
+		return bucketAndDisk(ctx, s3, dir)
 	}
-	w, err := openWhere(c)
+	w, err := openWhere(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case w.mount != nil:
-		return mountPlaces(c, w)
+		return mountPlaces(ctx, w)
 	case w.bucket != nil:
 		return []verify.Options{{Where: "bucket", Source: w.source, In: inspect.Bucket, Fixer: &verify.Fixer{Delete: w.bucket.DeleteBlob}}}, nil
 	case w.dir != "":
@@ -82,12 +83,12 @@ func verifyPlaces(c *cli.Context) ([]verify.Options, error) {
 	return []verify.Options{{Where: "folder", Source: w.source, In: inspect.Folder, Fixer: &verify.Fixer{}}}, nil
 }
 
-func bucketAndDisk(c *cli.Context, s3, dir string) ([]verify.Options, error) {
-	client, err := openBucket(c, s3)
+func bucketAndDisk(ctx context.Context, s3, dir string) ([]verify.Options, error) {
+	client, err := openBucket(ctx, s3)
 	if err != nil {
 		return nil, err
 	}
-	local, err := source.OpenCacheDir(c.Context, dir, slog.New(slog.DiscardHandler))
+	local, err := source.OpenCacheDir(ctx, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +99,12 @@ func bucketAndDisk(c *cli.Context, s3, dir string) ([]verify.Options, error) {
 	}, nil
 }
 
-func mountPlaces(c *cli.Context, w *where) ([]verify.Options, error) {
-	status, err := w.mount.Status(c.Context)
+func mountPlaces(ctx context.Context, w *where) ([]verify.Options, error) {
+	status, err := w.mount.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	local, err := source.OpenCacheDir(c.Context, status.Cache.Dir, slog.New(slog.DiscardHandler))
+	local, err := source.OpenCacheDir(ctx, status.Cache.Dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +128,11 @@ func diskPlace(src inspect.Source, dir string) verify.Options {
 }
 
 // verifyAll verifies place by place.
-func verifyAll(c *cli.Context, places []verify.Options) error {
-	p := &verifyPrinter{c: c, paint: painterFor(c.App.Writer)}
+func verifyAll(ctx context.Context, c *cli.Command, places []verify.Options) error {
+	p := &verifyPrinter{c: c, paint: painterFor(c.Writer)}
 	left := 0
 	for _, o := range places {
-		report, err := p.verify(o)
+		report, err := p.verify(ctx, o)
 		if err != nil {
 			return err
 		}
@@ -144,30 +145,30 @@ func verifyAll(c *cli.Context, places []verify.Options) error {
 }
 
 type verifyPrinter struct {
-	c     *cli.Context
+	c     *cli.Command
 	paint painter
 }
 
-func (p *verifyPrinter) verify(o verify.Options) (report verify.Report, err error) {
+func (p *verifyPrinter) verify(ctx context.Context, o verify.Options) (report verify.Report, err error) {
 	if !p.c.Bool("quick") {
 		if o.State, err = p.state(o.Where); err != nil {
 			return report, err
 		}
 		defer func() { err = errors.Join(err, o.State.Close()) }()
 	}
-	m := newMeter(p.c, "verifying "+o.Where, 0)
+	m := newMeter(ctx, p.c, "verifying "+o.Where, 0)
 	defer m.stop()
 	o.Quick = p.c.Bool("quick")
 	o.Listed = func(_ int, b int64) { m.whole.Add(b) }
 	o.Read = m.add
 	o.Problem = p.problem
 	o.Fixer.Failed = func(pr verify.Problem, err error) {
-		fmt.Fprintf(p.c.App.ErrWriter, "layoutfs: not repaired: %s %s: %v\n", pr.Where, pr.Digest, err)
+		fmt.Fprintf(p.c.ErrWriter, "layoutfs: not repaired: %s %s: %v\n", pr.Where, pr.Digest, err)
 	}
 	if !p.c.Bool("repair") {
 		o.Fixer = nil
 	}
-	report, err = verify.Run(p.c.Context, o)
+	report, err = verify.Run(ctx, o)
 	if errors.Is(err, context.Canceled) {
 		return report, errors.New("interrupted; the same command goes on where it was")
 	}
@@ -187,7 +188,7 @@ func (p *verifyPrinter) state(where string) (*verify.State, error) {
 	sum := sha256.Sum256([]byte(where + "\x00" + p.c.String("layout") + "\x00" + p.c.String("s3") + "\x00" + p.c.String("cache-dir")))
 	s, err := verify.OpenState(filepath.Join(base, "layoutfs", "verify-"+hex.EncodeToString(sum[:8])), p.c.Bool("restart"))
 	if err == nil && s.Verified() > 0 {
-		fmt.Fprintf(p.c.App.ErrWriter, "layoutfs: %s: going on after %s that an earlier run has verified; --restart begins anew\n",
+		fmt.Fprintf(p.c.ErrWriter, "layoutfs: %s: going on after %s that an earlier run has verified; --restart begins anew\n",
 			where, english.Plural(s.Verified(), "blob", ""))
 	}
 	return s, err
@@ -195,7 +196,7 @@ func (p *verifyPrinter) state(where string) (*verify.State, error) {
 
 func (p *verifyPrinter) problem(pr verify.Problem) {
 	if p.c.String("format") == "json" {
-		_ = json.NewEncoder(p.c.App.Writer).Encode(pr) // who reads it is gone if this fails
+		_ = json.NewEncoder(p.c.Writer).Encode(pr) // who reads it is gone if this fails
 		return
 	}
 	what := pr.Digest.String()
@@ -206,14 +207,14 @@ func (p *verifyPrinter) problem(pr verify.Problem) {
 	if pr.Repair != "" {
 		color, done = yellow, " ("+pr.Repair+")"
 	}
-	fmt.Fprintf(p.c.App.Writer, "%s: %s: %s: %s%s\n", pr.Where, p.paint(color, string(pr.Kind)), what, pr.Text, done)
+	fmt.Fprintf(p.c.Writer, "%s: %s: %s: %s%s\n", pr.Where, p.paint(color, string(pr.Kind)), what, pr.Text, done)
 }
 
 func (p *verifyPrinter) report(r verify.Report) error {
 	if p.c.String("format") == "json" {
-		return json.NewEncoder(p.c.App.Writer).Encode(r)
+		return json.NewEncoder(p.c.Writer).Encode(r)
 	}
-	return printReport(p.c.App.Writer, r, p.c.Bool("quick"))
+	return printReport(p.c.Writer, r, p.c.Bool("quick"))
 }
 
 func printReport(w io.Writer, r verify.Report, quick bool) error {

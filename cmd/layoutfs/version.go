@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 )
 
 // version is set by the linker: -ldflags "-X main.version=...".
@@ -16,11 +17,11 @@ func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print version, commit and Go version",
-		Action: func(c *cli.Context) error {
+		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return usagef("version takes no arguments")
 			}
-			printVersion(c.App.Writer)
+			printVersion(c.Writer)
 			return nil
 		},
 	}

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/dustin/go-humanize/english"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 )
@@ -26,12 +27,12 @@ func warmCommand() *cli.Command {
 			&cli.StringFlag{Name: "layout", Category: groupWhere, Usage: "the mountpoint, `DIR` (default: the only mount)"},
 			&cli.StringFlag{Name: "record", Usage: "warm what the record or layer with this `DIGEST` needs"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := nameArgs(c, 1, 1_000, "one NAME or more")
 			if err != nil {
 				return err
 			}
-			w, err := openWhere(c)
+			w, err := openWhere(ctx, c)
 			if err != nil {
 				return err
 			}
@@ -39,9 +40,10 @@ func warmCommand() *cli.Command {
 			if !ok {
 				return usagef("warm needs a mount: it is the mount's local disk that is filled")
 			}
-			defer interruptible(c)()
+			ctx, cancel := interruptible(ctx)
+			defer cancel()
 			for _, name := range args {
-				if err := warm(c, src, name); err != nil {
+				if err := warm(ctx, c, src, name); err != nil {
 					return err
 				}
 			}
@@ -50,8 +52,8 @@ func warmCommand() *cli.Command {
 	}
 }
 
-func warm(c *cli.Context, src inspect.Warmer, name string) error {
-	cache, err := readCache(c, src, name)
+func warm(ctx context.Context, c *cli.Command, src inspect.Warmer, name string) error {
+	cache, err := readCache(ctx, c, src, name)
 	if err != nil {
 		return err
 	}
@@ -61,21 +63,21 @@ func warm(c *cli.Context, src inspect.Warmer, name string) error {
 			return err
 		}
 	}
-	cold, err := inspect.Cold(c.Context, src, blobs)
+	cold, err := inspect.Cold(ctx, src, blobs)
 	if err != nil {
 		return err
 	}
 	size := bytesOf(cold)
-	m := newMeter(c, "warming "+name, size)
+	m := newMeter(ctx, c, "warming "+name, size)
 	defer m.stop()
-	if err := inspect.Fetch(c.Context, src, cold, m.add); err != nil {
+	if err := inspect.Fetch(ctx, src, cold, m.add); err != nil {
 		return err
 	}
 	m.stop()
-	if left, err := inspect.Cold(c.Context, src, cold); err == nil && len(left) > 0 {
-		fmt.Fprintf(c.App.ErrWriter, "layoutfs: %s: %s went again at once: local disk is full, or --cache-size is too small\n", name, english.Plural(len(left), "blob", ""))
+	if left, err := inspect.Cold(ctx, src, cold); err == nil && len(left) > 0 {
+		fmt.Fprintf(c.ErrWriter, "layoutfs: %s: %s went again at once: local disk is full, or --cache-size is too small\n", name, english.Plural(len(left), "blob", ""))
 	}
-	fmt.Fprintf(c.App.Writer, "%s: %s in %s fetched, %s was there\n", name, sizeText(size), english.Plural(len(cold), "blob", ""), sizeText(bytesOf(blobs)-size))
+	fmt.Fprintf(c.Writer, "%s: %s in %s fetched, %s was there\n", name, sizeText(size), english.Plural(len(cold), "blob", ""), sizeText(bytesOf(blobs)-size))
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/inspect"
@@ -60,8 +60,8 @@ func (w *where) drop() (drop func(context.Context, digest.Digest) error, closeIt
 }
 
 // openSource opens what the flags name, to look at it.
-func openSource(c *cli.Context) (inspect.Source, error) {
-	w, err := openWhere(c)
+func openSource(ctx context.Context, c *cli.Command) (inspect.Source, error) {
+	w, err := openWhere(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func openSource(c *cli.Context) (inspect.Source, error) {
 }
 
 // openWhere opens what the flags name.
-func openWhere(c *cli.Context) (*where, error) {
+func openWhere(ctx context.Context, c *cli.Command) (*where, error) {
 	layout, s3, dir := c.String("layout"), c.String("s3"), c.String("cache-dir")
 	if n := len(slices.DeleteFunc([]string{layout, s3, dir}, func(s string) bool { return s == "" })); n > 1 {
 		return nil, usagef("--layout, --s3 and --cache-dir exclude each other")
@@ -78,15 +78,15 @@ func openWhere(c *cli.Context) (*where, error) {
 	case layout != "":
 		return openLayout(layout)
 	case s3 != "":
-		return whereBucket(c, s3)
+		return whereBucket(ctx, s3)
 	case dir != "":
-		return openCacheDir(c, dir)
+		return openCacheDir(ctx, c, dir)
 	}
-	return openDefault(c)
+	return openDefault(ctx)
 }
 
-func whereBucket(c *cli.Context, csv string) (*where, error) {
-	client, err := openBucket(c, csv)
+func whereBucket(ctx context.Context, csv string) (*where, error) {
+	client, err := openBucket(ctx, csv)
 	if err != nil {
 		return nil, err
 	}
@@ -117,36 +117,36 @@ func openLayout(dir string) (*where, error) {
 }
 
 // openBucket opens a bucket and makes sure that it answers.
-func openBucket(c *cli.Context, csv string) (*bucket.Client, error) {
+func openBucket(ctx context.Context, csv string) (*bucket.Client, error) {
 	config, err := daemon.ParseBucket(csv, nil, false)
 	if err != nil {
 		return nil, usagef("--s3: %w", err)
 	}
-	client, err := bucket.Open(c.Context, config, bucket.Options{})
+	client, err := bucket.Open(ctx, config, bucket.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return client, client.Check(c.Context)
+	return client, client.Check(ctx)
 }
 
-func openCacheDir(c *cli.Context, dir string) (*where, error) {
-	src, err := source.OpenCacheDir(c.Context, dir, slog.New(slog.DiscardHandler))
+func openCacheDir(ctx context.Context, c *cli.Command, dir string) (*where, error) {
+	src, err := source.OpenCacheDir(ctx, dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	if src.Notice() != "" {
-		fmt.Fprintln(c.App.ErrWriter, "layoutfs: "+src.Notice())
+		fmt.Fprintln(c.ErrWriter, "layoutfs: "+src.Notice())
 	}
 	return &where{source: src, dir: dir}, nil
 }
 
 // openDefault opens the only mount, or else the bucket of the environment.
-func openDefault(c *cli.Context) (*where, error) {
+func openDefault(ctx context.Context) (*where, error) {
 	clients, err := daemon.FindAll()
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := ask(c.Context, clients)
+	statuses, err := ask(ctx, clients)
 	if err != nil {
 		return nil, err
 	}
@@ -162,40 +162,40 @@ func openDefault(c *cli.Context) (*where, error) {
 		slices.Sort(all)
 		return nil, usagef("which mount? Give --layout with one of %s", strings.Join(all, ", "))
 	case csv != "":
-		return whereBucket(c, csv)
+		return whereBucket(ctx, csv)
 	}
 	return nil, usagef("where is the cache? Nothing is mounted by this user: give --layout DIR, --s3 CSV or --cache-dir DIR")
 }
 
 // nameArgs are the arguments of a command that takes from low to high of them, the first a NAME.
-func nameArgs(c *cli.Context, low, high int, what string) ([]string, error) {
+func nameArgs(c *cli.Command, low, high int, what string) ([]string, error) {
 	args := c.Args().Slice()
 	switch {
 	case len(args) < low:
-		return nil, usagef("%s takes %s; `layoutfs ls` lists the names", c.Command.Name, what)
+		return nil, usagef("%s takes %s; `layoutfs ls` lists the names", c.Name, what)
 	case len(args) > high:
-		return nil, usagef("%s takes %s, not %d arguments: %s", c.Command.Name, what, len(args), strings.Join(args, " "))
+		return nil, usagef("%s takes %s, not %d arguments: %s", c.Name, what, len(args), strings.Join(args, " "))
 	}
 	return args, nil
 }
 
 // readCache reads a name, and says what there is if that one is not.
-func readCache(c *cli.Context, src inspect.Source, name string) (*inspect.Cache, error) {
-	cache, err := inspect.Read(c.Context, src, name, c.String("platform"))
+func readCache(ctx context.Context, c *cli.Command, src inspect.Source, name string) (*inspect.Cache, error) {
+	cache, err := inspect.Read(ctx, src, name, c.String("platform"))
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return cache, err
 	}
-	if _, failed := src.Name(c.Context, name); failed == nil {
+	if _, failed := src.Name(ctx, name); failed == nil {
 		return nil, err // the name is there, and something of it is not
 	}
-	return nil, noSuchName(c, src, name)
+	return nil, noSuchName(ctx, src, name)
 }
 
 // noSuchName lists the names, if there are not too many.
-func noSuchName(c *cli.Context, src inspect.Source, name string) error {
+func noSuchName(ctx context.Context, src inspect.Source, name string) error {
 	const some = 8
 	var names []string
-	for n, err := range src.Names(c.Context) {
+	for n, err := range src.Names(ctx) {
 		if err != nil {
 			return err
 		}

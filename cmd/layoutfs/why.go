@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/urfave/cli/v2"
+	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/records"
@@ -38,7 +39,7 @@ func whyCommand() *cli.Command {
 		Flags: whereFlags(formatFlag("text"), truncFlag(),
 			&cli.StringFlag{Name: "from-build", Usage: "`FILE` with the log of the build"},
 			&cli.StringFlag{Name: "buildkitd-debug", Usage: "`URL` of a buildkitd's debug address, such as http://127.0.0.1:6060"}),
-		Action: func(c *cli.Context) error {
+		Action: func(ctx context.Context, c *cli.Command) error {
 			args, err := whyArgs(c)
 			if err != nil {
 				return err
@@ -50,7 +51,7 @@ func whyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			w, err := explain(c, args, log)
+			w, err := explain(ctx, c, args, log)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func whyCommand() *cli.Command {
 	}
 }
 
-func whyArgs(c *cli.Context) ([]string, error) {
+func whyArgs(c *cli.Command) ([]string, error) {
 	low := 2
 	if c.String("from-build") != "" {
 		low = 0
@@ -68,7 +69,7 @@ func whyArgs(c *cli.Context) ([]string, error) {
 }
 
 // readLog reads the log of a build; nil if none is given.
-func readLog(c *cli.Context) (*records.Build, error) {
+func readLog(c *cli.Command) (*records.Build, error) {
 	path := c.String("from-build")
 	switch path {
 	case "":
@@ -88,34 +89,34 @@ func readLog(c *cli.Context) (*records.Build, error) {
 	return b, nil
 }
 
-func explain(c *cli.Context, args []string, log *records.Build) (*inspect.Why, error) {
+func explain(ctx context.Context, c *cli.Command, args []string, log *records.Build) (*inspect.Why, error) {
 	var plain inspect.Plaintexts
 	if url := c.String("buildkitd-debug"); url != "" {
 		plain = &inspect.Buildkitd{URL: url}
 	}
 	if len(args) == 0 {
-		return inspect.ExplainLog(c.Context, nil, log, plain)
+		return inspect.ExplainLog(ctx, nil, log, plain)
 	}
-	src, err := openSource(c)
+	src, err := openSource(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if len(args) == 1 {
-		now, err := readCache(c, src, args[0])
+		now, err := readCache(ctx, c, src, args[0])
 		if err != nil {
 			return nil, err
 		}
-		return inspect.ExplainLog(c.Context, now, log, plain)
+		return inspect.ExplainLog(ctx, now, log, plain)
 	}
-	old, now, err := readBoth(c, src, args[0], args[1])
+	old, now, err := readBoth(ctx, c, src, args[0], args[1])
 	if err != nil {
 		return nil, err
 	}
-	return inspect.Explain(c.Context, old, now, log, plain)
+	return inspect.Explain(ctx, old, now, log, plain)
 }
 
 // printWhy words it for people.
-func printWhy(c *cli.Context, w io.Writer, why *inspect.Why) error {
+func printWhy(c *cli.Command, w io.Writer, why *inspect.Why) error {
 	p := whyPrinter{c: c, w: w, paint: painterFor(w)}
 	switch {
 	case why.Old != "":
@@ -140,7 +141,7 @@ func printWhy(c *cli.Context, w io.Writer, why *inspect.Why) error {
 }
 
 type whyPrinter struct {
-	c     *cli.Context
+	c     *cli.Command
 	w     io.Writer
 	paint painter
 }
