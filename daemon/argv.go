@@ -124,8 +124,9 @@ var (
 func withoutSecrets(args []string) []string {
 	shown := slices.Clone(args)
 	for i, arg := range args {
-		name, _, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		isSecret := strings.HasPrefix(arg, "-") && (name == "secret-access-key" || name == "session-token")
+		flag := strings.TrimSpace(arg) // as the command line is read
+		name, _, joined := strings.Cut(strings.TrimLeft(flag, "-"), "=")
+		isSecret := strings.HasPrefix(flag, "-") && (name == "secret-access-key" || name == "session-token")
 		switch {
 		case isSecret && joined:
 			shown[i] = arg[:strings.Index(arg, "=")+1] + struckOut

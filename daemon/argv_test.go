@@ -16,6 +16,7 @@ func TestSecretsLeaveTheProcessList(t *testing.T) {
 		{"mount", "--secret-access-key", secret, "/mnt"},
 		{"mount", "--secret-access-key=" + secret, "/mnt"},
 		{"mount", "-session-token", secret, "/mnt"},
+		{"mount", " --session-token ", secret, " --secret-access-key=" + secret, "/mnt"},
 		{"mount", "--s3", "bucket=b,secret_access_key=" + secret + ",session_token=" + secret + ",region=r", "/mnt"},
 		{"mount", "--s3=bucket=b,Secret_Access_Key = " + secret, "/mnt"},
 		{"mount", "--s3=bucket=b,secret-access-key=" + secret + ",session-token=" + secret, "/mnt"},
