@@ -78,7 +78,7 @@ func (s *blobStream) rewind() {
 	s.Close()
 	ctx, cancel := context.WithCancel(s.dir.t.ctx)
 	s.cancel = cancel
-	s.next, s.stop = iter.Pull2(s.dir.t.blobs.All(ctx, s.dir.blobs.layout.scope))
+	s.next, s.stop = iter.Pull2(s.dir.t.blobs.All(ctx, s.dir.scope()))
 	s.pos, s.ready, s.err = 0, nil, nil
 }
 
@@ -99,7 +99,7 @@ func (s *blobStream) fetch() (*fuse.DirEntry, error) {
 		if !ok || err != nil {
 			return nil, err
 		}
-		if d.Algorithm() == s.dir.alg && !s.own[d.Encoded()] && !s.dir.blobs.layout.hides(s.dir.t.ctx, d) {
+		if d.Algorithm() == s.dir.alg && !s.own[d.Encoded()] && !s.dir.inLayout().hides(s.dir.t.ctx, d) {
 			return &fuse.DirEntry{Name: d.Encoded(), Mode: syscall.S_IFREG}, nil
 		}
 	}

@@ -85,15 +85,15 @@ func (w *writers) leave(d digest.Digest, scope string) (waits bool) {
 func (t *tree) noteWriter(in folder, d digest.Digest) {
 	if dir, ok := in.(*algorithmDir); ok {
 		t.writers.note(d, dir.scope())
-		dir.blobs.layout.begun.wrote(d)
+		dir.inLayout().begun.wrote(d)
 	}
 }
 
-func (d *algorithmDir) scope() string { return d.blobs.layout.scope }
+func (d *algorithmDir) scope() string { return d.inLayout().scope }
 
 // shows says whether the layout shows a blob that the pool has.
 func (d *algorithmDir) shows(ctx context.Context, dg digest.Digest) bool {
-	if d.blobs.layout.hides(ctx, dg) {
+	if d.inLayout().hides(ctx, dg) {
 		return false
 	}
 	s, ok := d.t.blobs.(Scoped)

@@ -11,9 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/index"
-	"github.com/layoutfs/layoutfs/sync/disk"
-
 	"github.com/layoutfs/layoutfs/index/tag"
+	"github.com/layoutfs/layoutfs/sync/disk"
 )
 
 // Options of Open.

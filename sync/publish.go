@@ -11,7 +11,6 @@ import (
 
 	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
-
 	"github.com/layoutfs/layoutfs/index/tag"
 )
 

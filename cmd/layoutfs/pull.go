@@ -6,9 +6,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/layoutfs/layoutfs/inspect/move"
-
 	"github.com/layoutfs/layoutfs/index/tag"
+	"github.com/layoutfs/layoutfs/inspect/move"
 )
 
 func pullCommand() *cli.Command {

@@ -6,11 +6,10 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/layoutfs/layoutfs/daemon"
+	"github.com/layoutfs/layoutfs/index/tag"
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/inspect/move"
 	"github.com/layoutfs/layoutfs/inspect/source"
-
-	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 func pushCommand() *cli.Command {

@@ -12,10 +12,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
+	"github.com/layoutfs/layoutfs/index/tag"
 	"github.com/layoutfs/layoutfs/inspect"
 	"github.com/layoutfs/layoutfs/sync/bucket"
-
-	"github.com/layoutfs/layoutfs/index/tag"
 )
 
 // Keeper is what it takes to give a name to what is in a bucket.

@@ -18,9 +18,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/layoutfs/layoutfs/inspect"
-
 	"github.com/layoutfs/layoutfs/index/tag"
+	"github.com/layoutfs/layoutfs/inspect"
 )
 
 // partialDir holds what was not brought to its end, so that it can be gone on with.

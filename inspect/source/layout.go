@@ -14,9 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/layoutfs/layoutfs/inspect"
-
 	"github.com/layoutfs/layoutfs/index/tag"
+	"github.com/layoutfs/layoutfs/inspect"
 )
 
 // maxIndex is the longest index.json that is read, in bytes.
