@@ -97,46 +97,70 @@ func (m *mount) await(ctx context.Context, what string, is func(daemon.Status) b
 	})
 }
 
-// used tells the seconds of CPU that the daemon takes while something runs.
+// used tells the seconds of CPU that the daemon takes while something runs, with the process of its index.
 func (m *mount) used(ctx context.Context, f func() error) (float64, error) {
-	s, err := m.status(ctx)
-	if err != nil {
-		return 0, err
-	}
-	before, err := cpuOf(s.PID)
+	before, err := m.sum(ctx, cpuOf)
 	if err != nil {
 		return 0, err
 	}
 	if err := f(); err != nil {
 		return 0, err
 	}
-	after, err := cpuOf(s.PID)
+	after, err := m.sum(ctx, cpuOf)
 	return after - before, err
 }
 
+// peak is the most memory that the daemon has had, with the process of its index. The pages of the program, which they share, count
+// twice.
+func (m *mount) peak(ctx context.Context) (float64, error) { return m.sum(ctx, peakOf) }
+
+// sum adds what is true of the daemon and of the processes that it has started.
+func (m *mount) sum(ctx context.Context, of func(pid string) (float64, error)) (sum float64, err error) {
+	s, err := m.status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	pids := []string{strconv.Itoa(s.PID)}
+	threads, err := filepath.Glob(filepath.Join("/proc", pids[0], "task", "*", "children"))
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range threads {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return 0, err
+		}
+		pids = append(pids, strings.Fields(string(b))...)
+	}
+	for _, pid := range pids {
+		n, err := of(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
 // cpuOf is what a process has taken: utime and stime of proc(5)'s stat, in ticks of 10 ms.
-func cpuOf(pid int) (float64, error) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+func cpuOf(pid string) (float64, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
 		return 0, err
 	}
 	_, after, _ := strings.Cut(string(b), ") ") // the name of the program may hold spaces
 	fields := strings.Fields(after)
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("stat of process %d: %q", pid, b)
+		return 0, fmt.Errorf("stat of process %s: %q", pid, b)
 	}
 	user, err := strconv.Atoi(fields[11])
 	system, err2 := strconv.Atoi(fields[12])
 	return float64(user+system) / 100, errors.Join(err, err2)
 }
 
-// peak is the most memory that the daemon has had.
-func (m *mount) peak(ctx context.Context) (float64, error) {
-	s, err := m.status(ctx)
-	if err != nil {
-		return 0, err
-	}
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.PID), "status"))
+// peakOf is the most memory that a process has had, in bytes.
+func peakOf(pid string) (float64, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
 	if err != nil {
 		return 0, err
 	}

@@ -144,7 +144,7 @@ func (d *Daemon) openDisk() (*disk.Store, error) {
 // openEngine opens the index and starts the engine on it.
 func (d *Daemon) openEngine(client *bucket.Client, store *disk.Store) (*sync.Engine, error) {
 	c := d.config
-	x, err := index.Open(store.IndexDir(), d.log)
+	x, err := index.Start(store.IndexDir(), d.log)
 	if err != nil {
 		return nil, err
 	}

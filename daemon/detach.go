@@ -57,7 +57,12 @@ func Detach(ctx context.Context, c Config) (Ready, error) {
 	if c.Log.File == "" {
 		c.Log.File = filepath.Join(c.CacheDir, "log")
 	}
-	ready, cmd, err := launch(ctx, func() (*os.File, *exec.Cmd, error) { return spawn(c) }, c.Log.File)
+	from, cmd, err := spawn(c)
+	if err != nil {
+		return Ready{}, err
+	}
+	defer from.Close()
+	ready, err := awaitReport(ctx, from, cmd, c.Log.File)
 	if err != nil {
 		return Ready{}, err
 	}
@@ -65,23 +70,6 @@ func Detach(ctx context.Context, c Config) (Ready, error) {
 		return Ready{}, errors.Join(err, end(cmd))
 	}
 	return ready, cmd.Process.Release()
-}
-
-// launch starts the process and returns when it is ready. One that dies without a word is started once more: a damaged
-// index may end a process, and the next one begins it anew.
-func launch(ctx context.Context, spawn func() (*os.File, *exec.Cmd, error), logFile string) (ready Ready, cmd *exec.Cmd, err error) {
-	for range 2 {
-		var from *os.File
-		if from, cmd, err = spawn(); err != nil {
-			return Ready{}, nil, err
-		}
-		ready, err = awaitReport(ctx, from, cmd, logFile)
-		_ = from.Close() // it was only read
-		if !errors.Is(err, errDied) {
-			break
-		}
-	}
-	return ready, cmd, err
 }
 
 // spawn starts the process; its report is read from the file.
@@ -157,10 +145,8 @@ func awaitReport(ctx context.Context, from *os.File, cmd *exec.Cmd, logFile stri
 	case ctx.Err() != nil:
 		return Ready{}, errors.Join(fmt.Errorf("not mounted: %w", context.Cause(ctx)), end(cmd))
 	}
-	return Ready{}, fmt.Errorf("%w (%w); its log is %s", errDied, errors.Join(err, cmd.Wait()), logFile)
+	return Ready{}, fmt.Errorf("the daemon ended before the mount answered (%w); its log is %s", errors.Join(err, cmd.Wait()), logFile)
 }
-
-var errDied = errors.New("the daemon ended before the mount answered")
 
 // end ends a process that is about to serve a mount, and waits for it.
 func end(cmd *exec.Cmd) error {

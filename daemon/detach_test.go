@@ -64,42 +64,6 @@ func TestReportOfADetachedProcess(t *testing.T) {
 	}
 }
 
-// TestProcessThatDiesIsStartedOnceMore, and one that says why it ends is not.
-func TestProcessThatDiesIsStartedOnceMore(t *testing.T) {
-	for name, tc := range map[string]struct {
-		scripts []string
-		starts  int
-		want    string // in the error; empty: no error
-	}{
-		"died":       {[]string{`exit 2`, `echo '{"Ready":{"PID":7}}' >&3`}, 2, ""},
-		"died twice": {[]string{`exit 2`, `kill -9 $$`}, 2, "signal: killed"},
-		"refused":    {[]string{`echo '{"Error":"no such bucket"}' >&3; exit 1`}, 1, "no such bucket"},
-		"ready":      {[]string{`echo '{"Ready":{"PID":7}}' >&3`}, 1, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			starts := 0
-			ready, cmd, err := launch(t.Context(), func() (*os.File, *exec.Cmd, error) {
-				from, cmd := reporting(t, tc.scripts[starts])
-				starts++
-				return from, cmd, nil
-			}, "/log")
-			if starts != tc.starts {
-				t.Errorf("it was started %d times, want %d", starts, tc.starts)
-			}
-			if tc.want != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.want) {
-					t.Errorf("got %v, want %q", err, tc.want)
-				}
-				return
-			}
-			if err != nil || ready.PID != 7 {
-				t.Errorf("got %+v, %v", ready, err)
-			}
-			_ = cmd.Wait()
-		})
-	}
-}
-
 func TestDetachedProcessEndsWhenNobodyWaits(t *testing.T) {
 	from, cmd := reporting(t, `sleep 60 & trap 'kill $!; exit 7' TERM; wait $!`)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // The test binary is also a program that hides its secrets and tells what it was given.
@@ -16,6 +18,7 @@ const helperEnv = "DAEMON_TEST_HELPER"
 const replaceEnv = "DAEMON_TEST_REPLACE"
 
 func TestMain(m *testing.M) {
+	store.RunIfChild()
 	if os.Getenv(helperEnv) != "" {
 		tellArgs()
 		return

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,6 +63,81 @@ func TestDamagedIndex(t *testing.T) {
 	h.do("flush", h.mnt)
 	newPlainS3(t, config).wantWhole()
 	t.Logf("%d indexes were damaged", rounds)
+}
+
+// TestIndexIsDamagedWhileItIsMounted, or its process ends: the daemon goes on, and says what is wrong; builds see nothing of it, and the
+// next mount begins the index anew.
+func TestIndexIsDamagedWhileItIsMounted(t *testing.T) {
+	rounds := 6
+	if os.Getenv(long) != "" {
+		rounds = 60
+	}
+	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
+	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	r := rand.New(rand.NewPCG(seed, 2))
+	config := anyServer(t).config(t)
+	h := newHost(t, config, "--refresh", "10ms")
+	before := newSynthetic(t, []byte("before"))
+	must(t, before.exportTo(t.Context(), h.path("before"), "latest"))
+	noticed := 0
+	for round := range rounds {
+		index := filepath.Join(h.cache, "index")
+		var what string
+		if round%2 == 0 {
+			what = endIndex(t, h.pid)
+		} else {
+			what = damageIndex(t, r, index)
+		}
+		c := newSynthetic(t, randomBytes(r, 100_000))
+		if err := c.exportTo(t.Context(), h.path("app"), "latest"); err != nil {
+			t.Fatalf("round %d: %s: %v\n%s", round, what, err, h.log())
+		}
+		for name, want := range map[string]synthetic{"app": c, "before": before} {
+			if d, err := importFrom(h.path(name), "latest"); err != nil || d != want.desc.Digest {
+				t.Fatalf("round %d: %s: %s is %q, not %s: %v\n%s", round, what, name, d, want.desc.Digest, err, h.log())
+			}
+		}
+		if s := h.status(); s.PID != h.pid {
+			t.Fatalf("round %d: %s: the daemon is %d, and was %d", round, what, s.PID, h.pid)
+		} else if s.LastError != nil && strings.Contains(s.LastError.Text, "kept in memory") {
+			noticed++
+		} else if round%2 == 0 {
+			t.Errorf("round %d: %s: status says %+v", round, what, s.LastError)
+		}
+		h.remount()
+		if d, err := importFrom(h.path("app"), "latest"); err != nil || d != c.desc.Digest {
+			t.Fatalf("round %d: %s: after a restart the name is %q, not %s: %v\n%s", round, what, d, c.desc.Digest, err, h.log())
+		}
+		if n := h.status().Counters.FetchedBlobs; n > 0 {
+			t.Errorf("round %d: %s: %d blobs were fetched", round, what, n)
+		}
+	}
+	newPlainS3(t, config).wantWhole()
+	t.Logf("%d of %d damages were noticed before the end of the mount", noticed, rounds)
+}
+
+// endIndex ends the process that has the index of a daemon open.
+func endIndex(t testing.TB, daemon int) string {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", daemon))
+	must(t, err)
+	for _, file := range files {
+		pids, err := os.ReadFile(file)
+		must(t, err)
+		for _, pid := range strings.Fields(string(pids)) {
+			name, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
+			must(t, err)
+			if !strings.HasPrefix(string(name), "layoutfs-index") {
+				continue
+			}
+			n, err := strconv.Atoi(pid)
+			must(t, err)
+			must(t, syscall.Kill(n, syscall.SIGKILL))
+			return "without its process"
+		}
+	}
+	t.Fatalf("the daemon %d has no process for its index", daemon)
+	return ""
 }
 
 // damageIndex does something to a file of an index, or removes the index, and says what.

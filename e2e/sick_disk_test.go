@@ -19,8 +19,7 @@ import (
 )
 
 // sickDisk is a file system that hands on to a folder what it is asked for, and has some calls fail with EIO: one, or
-// all of a kind for a while. What is below the folder index never fails: Badger maps its files into memory, and on
-// any file system a page that cannot be read there ends the process. It is served by a process of its own: one that
+// all of a kind for a while. It is served by a process of its own: one that
 // waits for itself cannot be ended.
 type sickDisk struct {
 	dir string // where it is mounted
@@ -118,8 +117,8 @@ type sickness struct {
 }
 
 // fails says whether a call is to fail.
-func (s *sickness) fails(kind, path string) bool {
-	if _, err := os.Stat(s.on); err != nil || strings.Contains("/"+path+"/", "/index/") {
+func (s *sickness) fails(kind string) bool {
+	if _, err := os.Stat(s.on); err != nil {
 		return false
 	}
 	s.mu.Lock()
@@ -149,49 +148,45 @@ func (n *sickNode) WrapChild(_ context.Context, ops fusefs.InodeEmbedder) fusefs
 	return &sickNode{ops.(*fusefs.LoopbackNode), n.s}
 }
 
-func (n *sickNode) fails(kind, name string) bool {
-	return n.s.fails(kind, filepath.Join(n.Path(nil), name))
-}
-
 func (n *sickNode) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, fusefs.FileHandle, uint32, syscall.Errno) {
-	if n.fails("create", name) {
+	if n.s.fails("create") {
 		return nil, nil, 0, syscall.EIO
 	}
 	inode, fh, flags, errno := n.LoopbackNode.Create(ctx, name, flags, mode, out)
-	return inode, n.file(fh, name), flags, errno
+	return inode, n.file(fh), flags, errno
 }
 
 func (n *sickNode) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	if n.fails("open", "") {
+	if n.s.fails("open") {
 		return nil, 0, syscall.EIO
 	}
 	fh, flags, errno := n.LoopbackNode.Open(ctx, flags)
-	return n.file(fh, ""), flags, errno
+	return n.file(fh), flags, errno
 }
 
-func (n *sickNode) file(fh fusefs.FileHandle, name string) fusefs.FileHandle {
+func (n *sickNode) file(fh fusefs.FileHandle) fusefs.FileHandle {
 	if fh == nil {
 		return nil
 	}
-	return &sickFile{fh.(*fusefs.LoopbackFile), n.s, filepath.Join(n.Path(nil), name)}
+	return &sickFile{fh.(*fusefs.LoopbackFile), n.s}
 }
 
 func (n *sickNode) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	if n.fails("mkdir", name) {
+	if n.s.fails("mkdir") {
 		return nil, syscall.EIO
 	}
 	return n.LoopbackNode.Mkdir(ctx, name, mode, out)
 }
 
 func (n *sickNode) Unlink(ctx context.Context, name string) syscall.Errno {
-	if n.fails("unlink", name) {
+	if n.s.fails("unlink") {
 		return syscall.EIO
 	}
 	return n.LoopbackNode.Unlink(ctx, name)
 }
 
 func (n *sickNode) Rename(ctx context.Context, name string, to fusefs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
-	if n.fails("rename", name) {
+	if n.s.fails("rename") {
 		return syscall.EIO
 	}
 	return n.LoopbackNode.Rename(ctx, name, to, newName, flags)
@@ -202,7 +197,7 @@ func (n *sickNode) Fsync(ctx context.Context, fh fusefs.FileHandle, flags uint32
 	if f, ok := fh.(*sickFile); ok {
 		return f.Fsync(ctx, flags)
 	}
-	if n.fails("fsync of a folder", "") {
+	if n.s.fails("fsync of a folder") {
 		return syscall.EIO
 	}
 	return 0
@@ -216,40 +211,39 @@ func (n *sickNode) CopyFileRange(context.Context, fusefs.FileHandle, uint64, *fu
 // sickFile is an open file of it.
 type sickFile struct {
 	*fusefs.LoopbackFile
-	s    *sickness
-	path string // when it was opened
+	s *sickness
 }
 
 func (f *sickFile) Read(ctx context.Context, p []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	if f.s.fails("read", f.path) {
+	if f.s.fails("read") {
 		return nil, syscall.EIO
 	}
 	return f.LoopbackFile.Read(ctx, p, off)
 }
 
 func (f *sickFile) Write(ctx context.Context, p []byte, off int64) (uint32, syscall.Errno) {
-	if f.s.fails("write", f.path) {
+	if f.s.fails("write") {
 		return 0, syscall.EIO
 	}
 	return f.LoopbackFile.Write(ctx, p, off)
 }
 
 func (f *sickFile) Writev(ctx context.Context, data [][]byte, off int64) (uint32, syscall.Errno) {
-	if f.s.fails("write", f.path) {
+	if f.s.fails("write") {
 		return 0, syscall.EIO
 	}
 	return f.LoopbackFile.Writev(ctx, data, off)
 }
 
 func (f *sickFile) Fsync(ctx context.Context, flags uint32) syscall.Errno {
-	if f.s.fails("fsync", f.path) {
+	if f.s.fails("fsync") {
 		return syscall.EIO
 	}
 	return f.LoopbackFile.Fsync(ctx, flags)
 }
 
 func (f *sickFile) Allocate(ctx context.Context, off, size uint64, mode uint32) syscall.Errno {
-	if f.s.fails("fallocate", f.path) {
+	if f.s.fails("fallocate") {
 		return syscall.EIO
 	}
 	return f.LoopbackFile.Allocate(ctx, off, size, mode)

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -30,5 +31,26 @@ func BenchmarkNames(b *testing.B) {
 		if found != names*blobs {
 			b.Fatalf("%d blobs", found)
 		}
+	}
+}
+
+// BenchmarkBlob reads and writes a record, in this process and in one of its own.
+func BenchmarkBlob(b *testing.B) {
+	for name, open := range map[string]func(dir string, log *slog.Logger) (*Index, error){"here": Open, "process": Start} {
+		x, err := open(b.TempDir(), quiet())
+		must(b, err)
+		must(b, x.PutBlobs(Blob{Digest: dg("a")}))
+		b.Run(name+"/read", func(b *testing.B) {
+			for b.Loop() {
+				_, _, err := x.Blob(dg("a"))
+				must(b, err)
+			}
+		})
+		b.Run(name+"/update", func(b *testing.B) {
+			for b.Loop() {
+				must(b, x.UpdateBlob(dg("a"), func(r *Blob) { r.Size++ }))
+			}
+		})
+		must(b, x.Close())
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"iter"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // Where a blob is, as far as this host knows. Bits.
@@ -76,24 +77,14 @@ func decodeBlob(d digest.Digest, v []byte) (Blob, error) {
 
 // Blob reads a record; ok is false if there is none.
 func (x *Index) Blob(d digest.Digest) (b Blob, ok bool, err error) {
-	err = x.view(func(txn *badger.Txn) error {
-		item, err := txn.Get(blobKey(d))
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(v []byte) error {
-			b, err = decodeBlob(d, v)
-			ok = err == nil
-			return err
-		})
-	})
+	v, err := x.get(blobKey(d))
+	if err == nil && v != nil {
+		b, err = decodeBlob(d, v)
+	}
 	if err != nil {
 		return Blob{}, false, fmt.Errorf("index: blob %s: %w", d, err)
 	}
-	return b, ok, nil
+	return b, v != nil, nil
 }
 
 // PutBlobs writes records, replacing.
@@ -107,14 +98,11 @@ func (x *Index) PutBlobs(blobs ...Blob) error {
 }
 
 func (x *Index) putBlobs(blobs ...Blob) error {
-	wb := x.db.NewWriteBatch()
-	defer wb.Cancel()
+	changes := make([]store.Change, 0, len(blobs))
 	for _, b := range blobs {
-		if err := wb.Set(blobKey(b.Digest), b.encode()); err != nil {
-			return fmt.Errorf("index: blob %s: %w", b.Digest, err)
-		}
+		changes = append(changes, set(blobKey(b.Digest), b.encode()))
 	}
-	if err := x.flush(wb); err != nil {
+	if err := x.write(changes...); err != nil {
 		return fmt.Errorf("index: write %d blobs: %w", len(blobs), err)
 	}
 	return nil
@@ -140,59 +128,21 @@ func (x *Index) UpdateBlob(d digest.Digest, fn func(*Blob)) error {
 func (x *Index) DeleteBlob(d digest.Digest) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	err := x.update(func(txn *badger.Txn) error { return txn.Delete(blobKey(d)) })
-	if err != nil {
+	if err := x.write(unset(blobKey(d))); err != nil {
 		return fmt.Errorf("index: forget blob %s: %w", d, err)
 	}
 	return nil
 }
 
-// Blobs iterates over all records in the order of the digests, from a snapshot. Damaged ones are
-// passed over.
+// Blobs iterates over all records in the order of the digests. Damaged ones are passed over.
 func (x *Index) Blobs() iter.Seq2[Blob, error] {
 	return func(yield func(Blob, error) bool) {
-		err := x.each([]byte(blobPrefix), true, func(key, v []byte) bool {
+		err := x.each([]byte(blobPrefix), true, func(key, v []byte) (bool, error) {
 			b, err := decodeBlob(digest.Digest(key[len(blobPrefix):]), v)
-			return err != nil || yield(b, nil)
+			return err != nil || yield(b, nil), nil
 		})
 		if err != nil {
 			yield(Blob{}, err)
 		}
 	}
-}
-
-// each calls f with the entries under a prefix until it says false. A value is f's only until it returns.
-func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) bool) error {
-	err := x.view(func(txn *badger.Txn) error {
-		return eachIn(txn, prefix, values, func(key, value []byte) (bool, error) { return f(key, value), nil })
-	})
-	if err != nil {
-		return fmt.Errorf("index: list: %w", err)
-	}
-	return nil
-}
-
-// eachIn is each at the moment of a transaction; f may fail.
-func eachIn(txn *badger.Txn, prefix []byte, values bool, f func(key, value []byte) (goOn bool, err error)) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues = prefix, values
-	it := txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		goOn := true
-		call := func(v []byte) (err error) {
-			goOn, err = f(it.Item().KeyCopy(nil), v)
-			return err
-		}
-		var err error
-		if values {
-			err = it.Item().Value(call)
-		} else {
-			err = call(nil)
-		}
-		if err != nil || !goOn {
-			return err
-		}
-	}
-	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // OpenCopy opens a copy of the index in dir, of which whoever looks at a cache directory may do as they like:
@@ -17,13 +19,15 @@ func OpenCopy(dir string, log *slog.Logger) (x *Index, discard func() error, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("copy the index %s: %w", dir, err)
 	}
+	var b *store.Badger
 	err = copyFiles(dir, tmp)
 	if err == nil {
-		x, err = open(tmp, log)
+		b, err = store.OpenAsItIs(tmp, schema, log)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open a copy of the index %s: %w", dir, err), os.RemoveAll(tmp))
 	}
+	x = over(b, tmp, log)
 	return x, func() error { return errors.Join(x.Close(), os.RemoveAll(tmp)) }, nil
 }
 

@@ -1,182 +1,197 @@
-// Package index remembers what is known of digests and names, in Badger.
+// Package index remembers what is known of digests and names.
 //
 // It is an index, not a store: whatever it holds can be found again on local disk and in the bucket,
 // so it is written without syncs, and one that is damaged or of another version is put aside and
 // begun anew. It has one opener at a time, which the lock of the cache directory ensures.
 //
 // Keys: "b" DIGEST is what is known of a blob, "n" NAME of a name, "r" DIGEST NUL GENERATION NAME says
-// that the name's closure holds the digest, "v" is the version of all this. A name is written in several
-// transactions, new entries before the record and old ones removed after it, and an entry counts only if
+// that the name's closure holds the digest; "v" is the version of all this. A name is written in several
+// steps, new entries before the record and old ones removed after it, and an entry counts only if
 // it is of the generation of the name's record: whenever the process ends, what a name reaches is right.
 //
-// Locks: Index.mu makes the reading and writing of UpdateBlob one step, Index.names those of names.
-// Both are leaves.
+// Locks: Index.mu makes the reading and writing of UpdateBlob one step, Index.names those of names. Index.entries is taken
+// under both, to change where the entries are.
 package index
 
 import (
 	"errors"
 	"fmt"
-	iofs "io/fs"
 	"log/slog"
-	"os"
 	"sync"
-	"syscall"
-	"time"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // schema is the version of the encoding.
 const schema = "layoutfs index 3"
 
-var versionKey = []byte("v")
+// Reserve is how many bytes the disk must have free for the index to be written: see store.Reserve.
+const Reserve = store.Reserve
 
-// Index is the open database.
+// entries are where an index is kept; the methods are those of store.Badger.
+type entries interface {
+	Get(key []byte) ([]byte, error)
+	Page(prefix, after []byte, values bool) (page []store.Entry, more bool, err error)
+	Write(changes ...store.Change) error
+	Close() error
+}
+
+// Index is an open index.
 type Index struct {
 	dir   string
-	db    *badger.DB
+	log   *slog.Logger
 	mu    sync.Mutex
 	names sync.Mutex
+
+	at struct {
+		sync.RWMutex // guards following
+		entries
+		recall func(why error) Known
+	}
 }
 
-// Open opens the index in dir, or creates it. One that cannot be opened is put aside as dir.damaged
-// (the last such one is kept) and begun anew, with a warning.
-//
-// Badger panics on some damage, also in goroutines of its own where nobody can recover it. So a marker says
-// that an opening is under way: who finds it knows that the last opening ended the process. What is found to be damaged
-// later leaves the marker, too.
+// Known is what a lost index held, as it is found again elsewhere.
+type Known struct {
+	Blobs []Blob
+	Names []Name // without closures: they are read when they are asked for
+}
+
+// Open opens the index in dir in this process, or creates it: see store.Open.
 func Open(dir string, log *slog.Logger) (*Index, error) {
-	if err := room(dir); err != nil && !errors.Is(err, iofs.ErrNotExist) {
-		return nil, fmt.Errorf("open the index: %w", err)
-	}
-	marker := marker(dir)
-	_, err := os.Stat(marker)
-	if err == nil {
-		err = errors.New("the last attempt to open it did not survive")
-	} else if err = os.WriteFile(marker, nil, 0o600); err != nil {
-		return nil, fmt.Errorf("open the index %s: %w", dir, err)
-	}
-	var x *Index
-	if err == nil {
-		x, err = open(dir, log)
-	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, iofs.ErrPermission) {
-		return nil, errors.Join(fmt.Errorf("open the index %s: %w", dir, err), os.Remove(marker))
-	}
+	b, err := store.Open(dir, schema, log)
 	if err != nil {
-		log.Warn("the index cannot be used and is begun anew; nothing is lost", "dir", dir, "err", err)
-		if x, err = anew(dir, log); err != nil {
-			return nil, errors.Join(fmt.Errorf("begin the index %s anew: %w", dir, err), os.Remove(marker))
-		}
-	}
-	if err := os.Remove(marker); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the index %s: %w", dir, err), x.Close())
-	}
-	return x, nil
-}
-
-// marker is a file that says that an index is not to be used.
-func marker(dir string) string { return dir + ".opening" }
-
-func anew(dir string, log *slog.Logger) (*Index, error) {
-	aside := dir + ".damaged"
-	if err := os.RemoveAll(aside); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(dir, aside); err != nil {
-		return nil, err
-	}
-	return open(dir, log)
+	return over(b, dir, log), nil
 }
 
-// open opens a database of our version.
-func open(dir string, log *slog.Logger) (x *Index, err error) {
-	err = recovered(func() error {
-		db, err := badger.Open(small(dir, log))
+// Start opens the index in dir as Open does, in a process of its own: see store.Start.
+func Start(dir string, log *slog.Logger) (*Index, error) {
+	f, err := store.Start(dir, schema, log)
+	if err != nil {
+		return nil, err
+	}
+	return over(f, dir, log), nil
+}
+
+func over(e entries, dir string, log *slog.Logger) *Index {
+	x := &Index{dir: dir, log: log}
+	x.at.entries = e
+	return x
+}
+
+// Recall says what an index begins with that is found to be damaged while it is open. From then on it is kept in memory,
+// and the next opening begins it anew: its user sees no error. recall is told why, and must not use the index.
+func (x *Index) Recall(recall func(why error) Known) {
+	x.at.Lock()
+	defer x.at.Unlock()
+	x.at.recall = recall
+}
+
+// try has f use the entries, once more if they were lost.
+func (x *Index) try(f func(entries) error) error {
+	x.at.RLock()
+	e := x.at.entries
+	x.at.RUnlock()
+	err := f(e)
+	if errors.Is(err, store.ErrLost) {
+		err = f(x.recalled(e, err))
+	}
+	return err
+}
+
+// recalled are the entries in place of those that are lost.
+func (x *Index) recalled(were entries, why error) entries {
+	x.at.Lock()
+	defer x.at.Unlock()
+	if x.at.entries != were {
+		return x.at.entries // another was first
+	}
+	why = fmt.Errorf("the index %s is damaged; it is kept in memory until the next mount begins it anew, and nothing is lost: %w", x.dir, why)
+	x.log.Error(why.Error())
+	if err := store.Distrust(x.dir); err != nil {
+		x.log.Warn("the next mount may find the damaged index", "dir", x.dir, "err", err)
+	}
+	if err := were.Close(); err != nil && !errors.Is(err, store.ErrLost) {
+		x.log.Warn("close the damaged index", "dir", x.dir, "err", err)
+	}
+	x.at.entries = new(store.Memory)
+	if x.at.recall != nil {
+		x.fill(x.at.entries, x.at.recall(why))
+	}
+	return x.at.entries
+}
+
+// fill writes records without closures, which reach nothing yet.
+func (x *Index) fill(e entries, k Known) {
+	changes := make([]store.Change, 0, len(k.Blobs)+len(k.Names))
+	for _, b := range k.Blobs {
+		changes = append(changes, set(blobKey(b.Digest), b.encode()))
+	}
+	for _, n := range k.Names {
+		doc, err := encodeName(newGeneration(), n)
 		if err != nil {
-			return err
+			x.log.Warn("a name is read again from the bucket", "name", n.Name, "err", err)
+			continue
 		}
-		x = &Index{dir: dir, db: db}
-		if err = x.checkVersion(); err != nil {
-			return errors.Join(err, db.Close())
-		}
-		return nil
+		changes = append(changes, set(nameKey(n.Name), doc))
+	}
+	_ = e.Write(changes...) // to memory, which never fails
+}
+
+func set(key, value []byte) store.Change {
+	return store.Change{Entry: store.Entry{Key: key, Value: value}}
+}
+
+func unset(key []byte) store.Change {
+	return store.Change{Entry: store.Entry{Key: key}, Delete: true}
+}
+
+func (x *Index) get(key []byte) (value []byte, err error) {
+	err = x.try(func(e entries) error {
+		value, err = e.Get(key)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return x, nil
+	return value, err
 }
 
-// small are options for a database of some megabytes in a process that should need few: Badger's
-// defaults take hundreds. All tables are read when it is opened, since a bit that has turned over would change what is
-// known of a digest.
-func small(dir string, log *slog.Logger) badger.Options {
-	return badger.DefaultOptions(dir).
-		WithLogger(logger{log}).
-		WithMemTableSize(8 << 20).
-		WithNumMemtables(2).
-		WithNumLevelZeroTables(2).
-		WithNumLevelZeroTablesStall(6).
-		WithNumCompactors(2).
-		WithValueLogFileSize(64 << 20).
-		WithValueThreshold(1 << 19).
-		WithBaseTableSize(4 << 20).
-		WithCompression(options.None).
-		WithBlockCacheSize(0).
-		WithIndexCacheSize(4 << 20).
-		WithChecksumVerificationMode(options.OnTableRead).
-		WithDetectConflicts(false).
-		WithMetricsEnabled(false)
+func (x *Index) write(changes ...store.Change) error {
+	return x.try(func(e entries) error { return e.Write(changes...) })
 }
 
-func (x *Index) checkVersion() error {
-	return x.update(func(txn *badger.Txn) error {
-		item, err := txn.Get(versionKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return txn.Set(versionKey, []byte(schema))
-		}
-		if err != nil {
+// each calls f with the entries under a prefix until it says false. What is written meanwhile it may see or not.
+func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) (goOn bool, err error)) error {
+	var after []byte
+	for more := true; more; {
+		var page []store.Entry
+		err := x.try(func(e entries) (err error) {
+			page, more, err = e.Page(prefix, after, values)
 			return err
-		}
-		return item.Value(func(v []byte) error {
-			if string(v) != schema {
-				return fmt.Errorf("it is of version %q, not %q", v, schema)
-			}
-			return nil
 		})
-	})
-}
-
-// closeWithin bounds Close: Badger tries for ever to flush to a disk that takes nothing. What is not flushed is
-// in its log, or is found again.
-const closeWithin = 5 * time.Second
-
-// Close flushes and closes. What a full disk does not take stays in Badger's log.
-func (x *Index) Close() error {
-	if room(x.dir) != nil {
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() { done <- x.db.Close() }()
-	var err error
-	select {
-	case err = <-done:
-	case <-time.After(closeWithin):
-		err = fmt.Errorf("the disk has not taken it within %s", closeWithin)
-	}
-	if err != nil {
-		return fmt.Errorf("close the index: %w", err)
+		if err != nil {
+			return fmt.Errorf("index: list: %w", err)
+		}
+		for _, entry := range page {
+			after = entry.Key
+			if goOn, err := f(entry.Key, entry.Value); err != nil || !goOn {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// logger passes Badger's messages on; what it says at its level of info is for debugging us, and below
-// that it speaks of every write.
-type logger struct{ log *slog.Logger }
+// Lost says whether the index was found to be damaged, and is kept in memory now.
+func (x *Index) Lost() bool {
+	x.at.RLock()
+	defer x.at.RUnlock()
+	_, lost := x.at.entries.(*store.Memory)
+	return lost
+}
 
-func (l logger) Errorf(f string, a ...any)   { l.log.Error("badger: " + fmt.Sprintf(f, a...)) }
-func (l logger) Warningf(f string, a ...any) { l.log.Warn("badger: " + fmt.Sprintf(f, a...)) }
-func (l logger) Infof(f string, a ...any)    { l.log.Debug("badger: " + fmt.Sprintf(f, a...)) }
-func (l logger) Debugf(string, ...any)       {}
+// Close flushes and closes. What a full disk does not take stays in Badger's log.
+func (x *Index) Close() error {
+	x.at.RLock()
+	defer x.at.RUnlock()
+	return x.at.entries.Close()
+}

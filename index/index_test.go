@@ -9,16 +9,25 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index/store"
 )
+
+// TestMain is also the process that has the index open.
+func TestMain(m *testing.M) {
+	store.RunIfChild()
+	os.Exit(m.Run())
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
@@ -133,7 +142,7 @@ func TestNameCutOffReachesWhatItDid(t *testing.T) {
 	x := openAt(t, t.TempDir(), quiet())
 	must(t, x.PutName(Name{Name: "app", Closure: closureOf("l")}))
 	half := Name{Name: "app", Closure: closureOf("l", "half")}
-	must(t, x.eachReverse(half, []byte("12345678"), func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) }))
+	must(t, x.eachReverse(half, []byte("12345678"), func(key []byte) store.Change { return set(key, nil) }))
 	for seed, want := range map[string]bool{"l": true, "half": false} {
 		if got, err := x.Reached(dg(seed)); got != want || err != nil {
 			t.Errorf("%s reached: %v %v", seed, got, err)
@@ -210,9 +219,7 @@ func TestDamagedIndexIsBegunAnew(t *testing.T) {
 		},
 		"another version": func(t *testing.T, dir string) {
 			x := openAt(t, dir, quiet())
-			wb := x.db.NewWriteBatch()
-			must(t, wb.Set(versionKey, []byte("layoutfs index 99")))
-			must(t, wb.Flush())
+			must(t, x.write(set([]byte("v"), []byte("layoutfs index 99"))))
 			must(t, x.Close())
 		},
 	} {
@@ -283,8 +290,7 @@ func TestReachedWhileANameIsReplaced(t *testing.T) {
 	}
 }
 
-// TestDamageInTheMiddle of a table is found when the index is opened, wherever it is. Later Badger panics when it reads
-// that: it is an error, and the next opening begins the index anew.
+// TestDamageInTheMiddle of a table is found when the index is opened, wherever it is.
 func TestDamageInTheMiddle(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "index")
 	x := openAt(t, whole, quiet())
@@ -294,72 +300,118 @@ func TestDamageInTheMiddle(t *testing.T) {
 		must(t, x.PutName(Name{Name: seed, Closure: closureOf(seed)}))
 	}
 	must(t, x.Close())
-	tables, err := filepath.Glob(filepath.Join(whole, "*.sst"))
-	if err != nil || len(tables) != 1 {
-		t.Fatalf("tables %q, %v", tables, err)
-	}
-	found := 0
-	for at := 0; at < 3000; at += 60 { // of the first block, without its end: there Badger panics in a goroutine of its own
+	for at := 0; at < 3000; at += 300 {
 		dir := filepath.Join(t.TempDir(), "index")
 		must(t, os.CopyFS(dir, os.DirFS(whole)))
-		damage := func() {
-			f, err := os.OpenFile(filepath.Join(dir, filepath.Base(tables[0])), os.O_WRONLY, 0)
-			must(t, err)
-			_, err = f.WriteAt([]byte{0xff, 0xff, 0xff, 0x7f}, int64(at))
-			must(t, errors.Join(err, f.Close()))
+		f, err := os.OpenFile(filepath.Join(dir, tableOf(t, whole)), os.O_WRONLY, 0)
+		must(t, err)
+		_, err = f.WriteAt([]byte{0xff, 0xff, 0xff, 0x7f}, int64(at))
+		must(t, errors.Join(err, f.Close()))
+		var log bytes.Buffer
+		x := started(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+		if !strings.Contains(log.String(), "begun anew") {
+			t.Errorf("damage at %d is not seen", at)
 		}
-		wantAnew := func(when string) *Index {
-			t.Helper()
-			var log bytes.Buffer
-			x := openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
-			if !strings.Contains(log.String(), "begun anew") {
-				t.Errorf("damage at %d %s is not seen", at, when)
-			}
-			must(t, x.PutBlobs(Blob{Digest: dg("a")}))
-			return x
-		}
-		x := openAt(t, dir, quiet())
-		damage()
-		for i := 0; i < 50 && !errors.Is(err, errDamaged); i++ {
-			_, _, err = x.Blob(dg(fmt.Sprint(i)))
-		}
+		must(t, x.PutBlobs(Blob{Digest: dg("a")}))
 		must(t, x.Close())
-		if errors.Is(err, errDamaged) {
-			found++
-			must(t, wantAnew("while it was open").Close())
-		}
-		must(t, os.RemoveAll(dir))
-		must(t, os.CopyFS(dir, os.DirFS(whole)))
-		damage()
-		must(t, wantAnew("while it was closed").Close())
-		err = nil
-	}
-	if found == 0 {
-		t.Error("none of the damages while it was open is found")
 	}
 }
 
-// TestPagesThatCannotBeRead are errors, and no end of the process: the kernel answers with a signal where a table is
-// mapped and cannot be read, as it does where one was cut.
-func TestPagesThatCannotBeRead(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "index")
-	x := openAt(t, dir, quiet())
-	must(t, x.PutBlobs(Blob{Digest: dg("a")}))
-	must(t, x.Close())
-	x = openAt(t, dir, quiet())
+func started(t testing.TB, dir string, log *slog.Logger) *Index {
+	t.Helper()
+	x, err := Start(dir, log)
+	must(t, err)
+	t.Cleanup(func() { _ = x.Close() })
+	return x
+}
+
+func tableOf(t *testing.T, dir string) string {
+	t.Helper()
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	if err != nil || len(tables) != 1 {
 		t.Fatalf("tables %q, %v", tables, err)
 	}
-	must(t, os.Truncate(tables[0], 0))
-	if _, _, err := x.Blob(dg("a")); !errors.Is(err, errDamaged) {
-		t.Errorf("a blob of a table that cannot be read: %v", err)
+	return filepath.Base(tables[0])
+}
+
+// TestIndexThatIsLostWhileItIsOpen goes on in memory, with what is found elsewhere, whatever was done to its files or to
+// its process; no caller sees an error. The next opening begins it anew.
+func TestIndexThatIsLostWhileItIsOpen(t *testing.T) {
+	cut := func(pattern string) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			files, err := filepath.Glob(filepath.Join(dir, pattern))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %q, %v", pattern, files, err)
+			}
+			for _, file := range files {
+				must(t, os.Truncate(file, 0))
+			}
+		}
 	}
-	must(t, x.PutBlobs(Blob{Digest: dg("b")}))
-	must(t, x.Close())
-	var log bytes.Buffer
-	openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
-	if !strings.Contains(log.String(), "begun anew") {
-		t.Errorf("log: %s", log.String())
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"tables that cannot be read":   cut("*.sst"),
+		"a log that cannot be written": cut("*.mem"),
+		"no directory":                 func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
+		"no process": func(t *testing.T, _ string) {
+			for _, pid := range children(t) {
+				must(t, syscall.Kill(pid, syscall.SIGKILL))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "index")
+			x := openAt(t, dir, quiet())
+			must(t, x.PutBlobs(Blob{Digest: dg("a"), Size: 1}))
+			must(t, x.Close())
+			var log bytes.Buffer
+			x = started(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+			x.Recall(func(error) Known {
+				return Known{Blobs: []Blob{{Digest: dg("a"), Size: 2}}, Names: []Name{{Name: "app", Descriptor: closureOf("m")[0]}}}
+			})
+			damage(t, dir)
+			must(t, x.PutBlobs(Blob{Digest: dg("b")}))
+			for _, err := range x.Blobs() { // more than what is remembered of the files
+				must(t, err)
+			}
+			a, ok, err := x.Blob(dg("a"))
+			if a.Size != 2 || !ok || err != nil {
+				t.Errorf("what was found again: %v, %v, %v", a, ok, err)
+			}
+			must(t, x.PutBlobs(Blob{Digest: dg("c")}))
+			if _, ok, err := x.Blob(dg("c")); !ok || err != nil {
+				t.Errorf("what was written since: %v, %v", ok, err)
+			}
+			n, ok, err := x.Name("app")
+			if n.Descriptor.Digest != dg("m") || !ok || err != nil {
+				t.Errorf("the name: %+v, %v, %v", n, ok, err)
+			}
+			must(t, x.Close())
+			if !strings.Contains(log.String(), "kept in memory") {
+				t.Errorf("log: %s", log.String())
+			}
+			log.Reset()
+			openAt(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
+			if !strings.Contains(log.String(), "begun anew") {
+				t.Errorf("log: %s", log.String())
+			}
+		})
 	}
+}
+
+// children are the processes that this one has started.
+func children(t *testing.T) []int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	must(t, err)
+	var pids []int
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		must(t, err)
+		for _, pid := range strings.Fields(string(b)) {
+			n, err := strconv.Atoi(pid)
+			must(t, err)
+			pids = append(pids, n)
+		}
+	}
+	return pids
 }

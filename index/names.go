@@ -10,9 +10,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // Version of a name object in the bucket: the ETag alone does not change when the same bytes are
@@ -57,28 +58,14 @@ func (x *Index) Name(name string) (n Name, ok bool, err error) {
 }
 
 func (x *Index) name(name string) (generation []byte, n Name, ok bool, err error) {
-	err = x.view(func(txn *badger.Txn) error {
-		generation, n, ok, err = nameIn(txn, name)
-		return err
-	})
-	return generation, n, ok, err
-}
-
-func nameIn(txn *badger.Txn, name string) (generation []byte, n Name, ok bool, err error) {
-	item, err := txn.Get(nameKey(name))
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, Name{}, false, nil
-	}
-	if err == nil {
-		err = item.Value(func(v []byte) error {
-			generation, n, err = decodeName(v)
-			return err
-		})
+	v, err := x.get(nameKey(name))
+	if err == nil && v != nil {
+		generation, n, err = decodeName(v)
 	}
 	if err != nil {
 		return nil, Name{}, false, fmt.Errorf("index: name %q: %w", name, err)
 	}
-	return generation, n, true, nil
+	return generation, n, v != nil, nil
 }
 
 // PutName writes a record, replacing, and with it which digests the name reaches.
@@ -107,7 +94,7 @@ func (x *Index) putName(n Name) error {
 	if len(n.Name) > MaxName {
 		return fmt.Errorf("index: name %.40q… has %d bytes; %d are the most", n.Name, len(n.Name), MaxName)
 	}
-	generation := binary.BigEndian.AppendUint64(nil, rand.Uint64())
+	generation := newGeneration()
 	doc, err := encodeName(generation, n)
 	if err != nil {
 		return fmt.Errorf("index: name %q: %w", n.Name, err)
@@ -116,12 +103,12 @@ func (x *Index) putName(n Name) error {
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
-	err = x.eachReverse(n, generation, func(wb *badger.WriteBatch, key []byte) error { return wb.Set(key, nil) })
+	err = x.eachReverse(n, generation, func(key []byte) store.Change { return set(key, nil) })
 	if err == nil {
-		err = x.update(func(txn *badger.Txn) error { return txn.Set(nameKey(n.Name), doc) })
+		err = x.write(set(nameKey(n.Name), doc))
 	}
 	if err == nil {
-		err = x.eachReverse(old, was, (*badger.WriteBatch).Delete)
+		err = x.eachReverse(old, was, unset)
 	}
 	if err != nil {
 		return fmt.Errorf("index: name %q: %w", n.Name, err)
@@ -129,16 +116,18 @@ func (x *Index) putName(n Name) error {
 	return nil
 }
 
+func newGeneration() []byte { return binary.BigEndian.AppendUint64(nil, rand.Uint64()) }
+
 // eachReverse writes what f makes of the reverse entries of a record.
-func (x *Index) eachReverse(n Name, generation []byte, f func(wb *badger.WriteBatch, key []byte) error) error {
-	wb := x.db.NewWriteBatch()
-	defer wb.Cancel()
-	for _, d := range n.Closure {
-		if err := f(wb, reverseKey(d.Digest, generation, n.Name)); err != nil {
-			return err
-		}
+func (x *Index) eachReverse(n Name, generation []byte, f func(key []byte) store.Change) error {
+	if len(n.Closure) == 0 {
+		return nil
 	}
-	return x.flush(wb)
+	changes := make([]store.Change, 0, len(n.Closure))
+	for _, d := range n.Closure {
+		changes = append(changes, f(reverseKey(d.Digest, generation, n.Name)))
+	}
+	return x.write(changes...)
 }
 
 // DeleteName forgets a name.
@@ -149,9 +138,9 @@ func (x *Index) DeleteName(name string) error {
 	if err != nil && !errors.Is(err, errRecord) {
 		return err
 	}
-	err = x.update(func(txn *badger.Txn) error { return txn.Delete(nameKey(name)) })
+	err = x.write(unset(nameKey(name)))
 	if err == nil {
-		err = x.eachReverse(old, generation, (*badger.WriteBatch).Delete)
+		err = x.eachReverse(old, generation, unset)
 	}
 	if err != nil {
 		return fmt.Errorf("index: forget name %q: %w", name, err)
@@ -159,13 +148,13 @@ func (x *Index) DeleteName(name string) error {
 	return nil
 }
 
-// Names iterates over the names that begin with prefix, in the order of their bytes, from a snapshot.
+// Names iterates over the names that begin with prefix, in the order of their bytes.
 // Damaged records are passed over: their names are read again from the bucket.
 func (x *Index) Names(prefix string) iter.Seq2[Name, error] {
 	return func(yield func(Name, error) bool) {
-		err := x.each([]byte(namePrefix+prefix), true, func(_, v []byte) bool {
+		err := x.each([]byte(namePrefix+prefix), true, func(_, v []byte) (bool, error) {
 			_, n, err := decodeName(v)
-			return err != nil || yield(n, nil)
+			return err != nil || yield(n, nil), nil
 		})
 		if err != nil {
 			yield(Name{}, err)
@@ -178,23 +167,38 @@ func (x *Index) Reached(d digest.Digest) (bool, error) {
 	return x.ReachedFrom(d, func(string) bool { return true })
 }
 
-// ReachedFrom says whether the closure of any known name that of accepts holds d. It looks at one moment: a record
-// that is replaced meanwhile is there with its old closure or with its new one.
-func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (reached bool, err error) {
-	err = x.view(func(txn *badger.Txn) error {
-		prefix := reversePrefixOf(d)
-		return eachIn(txn, prefix, false, func(key, _ []byte) (goOn bool, err error) {
-			key = key[len(prefix):]
-			if len(key) < generationSize || !of(string(key[generationSize:])) {
-				return true, nil
-			}
-			current, _, ok, err := nameIn(txn, string(key[generationSize:]))
-			reached = ok && bytes.Equal(current, key[:generationSize])
-			if errors.Is(err, errRecord) {
-				err = nil
-			}
-			return !reached, err
-		})
+// ReachedFrom says whether the closure of any known name that of accepts holds d. A record that is replaced meanwhile
+// counts with its old closure or with its new one.
+func (x *Index) ReachedFrom(d digest.Digest, of func(name string) bool) (bool, error) {
+	// An entry that is not of the record's generation is of one that was cut off, or the record was replaced since
+	// the entry was listed: then its new entries are there now.
+	passed := map[string][]byte{}
+	for {
+		reached, again, err := x.reachedNow(d, of, passed)
+		if err != nil || reached || !again {
+			return reached, err
+		}
+	}
+}
+
+// reachedNow looks once. passed are the generations that names had and that have no such entry; again says that one was new.
+func (x *Index) reachedNow(d digest.Digest, of func(name string) bool, passed map[string][]byte) (reached, again bool, err error) {
+	prefix := reversePrefixOf(d)
+	err = x.each(prefix, false, func(key, _ []byte) (goOn bool, err error) {
+		key = key[len(prefix):]
+		if len(key) < generationSize || !of(string(key[generationSize:])) {
+			return true, nil
+		}
+		name := string(key[generationSize:])
+		current, _, ok, err := x.name(name)
+		if errors.Is(err, errRecord) {
+			return true, nil
+		}
+		reached = ok && bytes.Equal(current, key[:generationSize])
+		if ok && !reached && !bytes.Equal(passed[name], current) {
+			passed[name], again = current, true
+		}
+		return !reached, err
 	})
-	return reached, err
+	return reached, again, err
 }

@@ -207,6 +207,21 @@ func (c *catalog) unread() []string {
 	return names
 }
 
+// recall returns the records of the names that can be shown, without their closures, which are in no index from now on.
+func (c *catalog) recall() []index.Name {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []index.Name
+	for name, e := range c.names {
+		if e.broken == "" && !e.empty {
+			e.read = false
+			c.names[name] = e
+			all = append(all, index.Name{Name: name, Version: e.version, Descriptor: e.desc, Synthetic: e.config != nil})
+		}
+	}
+	return all
+}
+
 // isForeign says whether a digest is the manifest of a name that is not in a scope, and that and all names of the
 // scope have closures in the index, which may reach it all the same.
 func (c *catalog) isForeign(d digest.Digest, scope string) bool {

@@ -123,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.fetcher = newFetcher(e.ctx, e.guard, o.Disk, o.Log, o.Downloads)
 	e.fetcher.warm, e.fetcher.bad, e.fetcher.asked = e.fetched, e.notFetched, e.fetchAfter
 	e.uploader = newUploader(e.ctx, o.Uploads, o.Log, e.send)
+	e.index.Recall(e.recall)
 	if err := errors.Join(e.loadNames(), e.recover()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,17 +56,7 @@ func TestExportThenImportOnAnotherHost(t *testing.T) {
 
 func TestCacheOfTypeS3IsSynthesised(t *testing.T) {
 	b := newMemBucket()
-	c := newCache(t, random(100, 1), random(200, 2))
-	m, err := cacheconfig.ParseManifest(c.manifest)
-	must(t, err)
-	body, err := cacheconfig.Export(m, c.config)
-	must(t, err)
-	for _, l := range c.layers {
-		b.put(l)
-	}
-	err = b.PutName(t.Context(), "buildkit", body, nil)
-	must(t, err)
-
+	body := b.exportOfS3(t, "buildkit", newCache(t, random(100, 1), random(200, 2)))
 	h := newHost(t, b, nil)
 	check := func() {
 		t.Helper()
@@ -96,6 +87,20 @@ func TestCacheOfTypeS3IsSynthesised(t *testing.T) {
 	}
 }
 
+// exportOfS3 has the bucket hold a cache as type=s3 writes it, and returns its CacheConfig.
+func (b *memBucket) exportOfS3(t *testing.T, name string, c cache) (body []byte) {
+	t.Helper()
+	m, err := cacheconfig.ParseManifest(c.manifest)
+	must(t, err)
+	body, err = cacheconfig.Export(m, c.config)
+	must(t, err)
+	for _, l := range c.layers {
+		b.put(l)
+	}
+	must(t, b.PutName(t.Context(), name, body, nil))
+	return body
+}
+
 func TestRemovedIndexLosesNothing(t *testing.T) {
 	b := newMemBucket()
 	h := newHost(t, b, func(o *Options) { o.WriteBack = true })
@@ -117,6 +122,52 @@ func TestRemovedIndexLosesNothing(t *testing.T) {
 	shown := h.shownTags("")
 	if shown["latest"] != warm.desc.Digest || shown["later"] != staged.desc.Digest {
 		t.Errorf("names after the index was removed: %v", shown)
+	}
+}
+
+// TestLostIndexIsFoundAgain: what the index held when its files went away under the engine is there at the next request, and
+// nothing is fetched, uploaded or read of names again.
+func TestLostIndexIsFoundAgain(t *testing.T) {
+	b := newMemBucket()
+	s3 := newCache(t, random(500, 3))
+	b.exportOfS3(t, "s3", s3)
+	h := newHost(t, b, func(o *Options) { o.WriteBack = true })
+	warm := newCache(t, random(1000, 1))
+	must(t, h.export("", "latest", warm))
+	must(t, h.Flush(t.Context()))
+	synthesised := h.shownTags("")["s3"]
+	b.failing(down)
+	staged := newCache(t, random(1000, 2))
+	must(t, h.export("", "later", staged))
+	b.failing(func(_ context.Context, verb, key string) error {
+		if verb == "open" || verb == "getname" && key != "later" {
+			t.Errorf("%s is asked for again: %s", key, verb)
+		}
+		return nil
+	})
+	h.forgive()
+
+	must(t, os.RemoveAll(filepath.Join(h.dir, "index")))
+	if _, err := h.read(h.mustWrite([]byte("new"))); err != nil {
+		t.Error(err)
+	}
+	if !h.index.Lost() || !strings.Contains(h.Status().LastError.Text, "kept in memory") {
+		t.Errorf("the index is lost: %v; status tells %+v", h.index.Lost(), h.Status().LastError)
+	}
+	for _, c := range []cache{warm, staged} {
+		if _, err := h.read(digest.FromBytes(c.layers[0])); err != nil {
+			t.Error(err)
+		}
+	}
+	must(t, h.Flush(t.Context()))
+	want := map[string]digest.Digest{"latest": warm.desc.Digest, "later": staged.desc.Digest, "s3": synthesised}
+	if diff := cmp.Diff(want, h.shownTags("")); diff != "" {
+		t.Error(diff)
+	}
+	for _, c := range []cache{warm, staged, s3} {
+		if ok, err := h.reached(t.Context(), digest.FromBytes(c.layers[0])); !ok || err != nil {
+			t.Errorf("a layer is reached: %v, %v", ok, err)
+		}
 	}
 }
 

@@ -103,4 +103,16 @@ func (e *Engine) adopt() error {
 	return nil
 }
 
+// recall has status tell that the index is damaged, and is what it begins anew with: what is on the disk, and the names that were learnt.
+func (e *Engine) recall(why error) index.Known {
+	e.guard.note(why)
+	k := index.Known{Names: e.catalog.recall()}
+	for info := range e.disk.All() {
+		if info.State == disk.Warm || info.State == disk.Staged {
+			k.Blobs = append(k.Blobs, index.Blob{Digest: info.Digest, Size: info.Size, Where: index.Local, Used: info.Used})
+		}
+	}
+	return k
+}
+
 func isNotExist(err error) bool { return errors.Is(err, iofs.ErrNotExist) }

@@ -6,9 +6,11 @@ import (
 	"os"
 
 	"github.com/layoutfs/layoutfs/embedded"
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 func main() {
 	embedded.RunIfChild()
+	store.RunIfChild()
 	os.Exit(run(os.Args))
 }

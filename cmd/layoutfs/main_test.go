@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/layoutfs/layoutfs/embedded"
+	"github.com/layoutfs/layoutfs/index/store"
 )
 
 // TestMain lets the test binary be the program itself: under the name layoutfs, and as the embedded server
@@ -16,6 +17,7 @@ import (
 // have it. Under the name client it is a client of a layout.
 func TestMain(m *testing.M) {
 	embedded.RunIfChild()
+	store.RunIfChild()
 	testscript.Main(m, map[string]func(){"layoutfs": main, "client": client})
 }
 
