@@ -108,10 +108,7 @@ func (m *caches) memory(ctx context.Context, p place) error {
 	if !ok {
 		return nil
 	}
-	peak, err := mount.peak(ctx)
-	m.bench.samples.add(m.key(measure{"M", m.work.name}, layoutfsName), peak)
-	m.bench.samples.add(m.key(measure{"M", m.work.name}, allowedName), 200<<20)
-	return err
+	return m.bench.memory(ctx, mount, m.key(measure{"M", m.work.name}, layoutfsName), 200<<20)
 }
 
 func (m *caches) exports(ctx context.Context, c contender, p place, where bucket.Config) error {

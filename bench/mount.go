@@ -99,47 +99,49 @@ func (m *mount) await(ctx context.Context, what string, is func(daemon.Status) b
 
 // used tells the seconds of CPU that the daemon takes while something runs, with the process of its index.
 func (m *mount) used(ctx context.Context, f func() error) (float64, error) {
-	before, err := m.sum(ctx, cpuOf)
+	before, err := m.processes(ctx, cpuOf)
 	if err != nil {
 		return 0, err
 	}
 	if err := f(); err != nil {
 		return 0, err
 	}
-	after, err := m.sum(ctx, cpuOf)
-	return after - before, err
+	after, err := m.processes(ctx, cpuOf)
+	return after[0] + after[1] - before[0] - before[1], err
 }
 
-// peak is the most memory that the daemon has had, with the process of its index. The pages of the program, which they share, count
-// twice.
-func (m *mount) peak(ctx context.Context) (float64, error) { return m.sum(ctx, peakOf) }
+// peaks is the most memory that the daemon and the process of its index have had. The pages of the program, which they share, are
+// in both.
+func (m *mount) peaks(ctx context.Context) ([2]float64, error) { return m.processes(ctx, peakOf) }
 
-// sum adds what is true of the daemon and of the processes that it has started.
-func (m *mount) sum(ctx context.Context, of func(pid string) (float64, error)) (sum float64, err error) {
+// processes is what is true of the daemon, and of the process of its index.
+func (m *mount) processes(ctx context.Context, of func(pid string) (float64, error)) (is [2]float64, err error) {
 	s, err := m.status(ctx)
 	if err != nil {
-		return 0, err
+		return is, err
 	}
-	pids := []string{strconv.Itoa(s.PID)}
-	threads, err := filepath.Glob(filepath.Join("/proc", pids[0], "task", "*", "children"))
+	daemon := strconv.Itoa(s.PID)
+	children, err := filepath.Glob(filepath.Join("/proc", daemon, "task", "*", "children"))
 	if err != nil {
-		return 0, err
+		return is, err
 	}
-	for _, file := range threads {
+	var pids []string
+	for _, file := range children {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return 0, err
+			return is, err
 		}
 		pids = append(pids, strings.Fields(string(b))...)
 	}
-	for _, pid := range pids {
-		n, err := of(pid)
-		if err != nil {
-			return 0, err
-		}
-		sum += n
+	if len(pids) != 1 {
+		return is, fmt.Errorf("the daemon %s has the processes %q, and one is its index", daemon, pids)
 	}
-	return sum, nil
+	for i, pid := range []string{daemon, pids[0]} {
+		if is[i], err = of(pid); err != nil {
+			return is, err
+		}
+	}
+	return is, nil
 }
 
 // cpuOf is what a process has taken: utime and stime of proc(5)'s stat, in ticks of 10 ms.

@@ -14,6 +14,7 @@ type target struct {
 const (
 	wireName    = "wire"    // the bytes by the bandwidth of the link
 	allowedName = "allowed" // what may be used
+	indexName   = "index"   // the process of the daemon's index
 )
 
 // targets are those of issue 4.
