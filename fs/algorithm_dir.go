@@ -52,6 +52,7 @@ func (d *algorithmDir) Setattr(_ context.Context, _ fusefs.FileHandle, _ *fuse.S
 
 // Lookup finds what is being written, and blobs.
 func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	d.blobs.layout.used()
 	inode, errno := d.scratchOps.Lookup(ctx, name, out)
 	dg, ok := d.target(name)
 	if errno != syscall.ENOENT || !ok {
@@ -65,7 +66,7 @@ func (d *algorithmDir) Lookup(ctx context.Context, name string, out *fuse.EntryO
 		return nil, syscall.ENOENT
 	}
 	n := d.blob(ctx, dg, size)
-	d.t.remembered.add(n)
+	d.t.blobNodes.add(&n.Inode)
 	out.SetAttrTimeout(blobTTL)
 	out.SetEntryTimeout(nameTTL)
 	n.fillBlob(&out.Attr)

@@ -26,7 +26,7 @@ type begun struct {
 	joined bool      // another host published there before, so that all of a layout was seen
 }
 
-// begin notes that a client makes the directory, end that it removed it.
+// begin notes that a client makes the directory, end that it deleted its name.
 func (b *begun) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

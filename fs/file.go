@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	iofs "io/fs"
@@ -31,8 +30,6 @@ type file struct {
 	unverified bool // the kernel may have pages of a blob that was incomplete
 	superseded bool // the next lookup of its name is to find another node; this one is not opened any more
 	private    bool // one rewriter's
-
-	recent *list.Element // in t.remembered, which guards it
 }
 
 var (

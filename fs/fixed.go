@@ -39,12 +39,6 @@ func (d *layoutDir) isKept(ctx context.Context) (bool, error) {
 	return d.t.names.Exists(ctx, d.scope)
 }
 
-// begin notes that a client makes the directory.
-func (d *layoutDir) begin() {
-	d.index.begin()
-	d.begun.begin()
-}
-
 // has says whether the directory has one of the entries of every layout.
 func (d *layoutDir) has(ctx context.Context, name string) (bool, error) {
 	err := d.t.lstatIn(d, name, func(*syscall.Stat_t) {})

@@ -23,7 +23,8 @@ const emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.in
 type listing struct {
 	t     *tree
 	scope string
-	queue *queue // for its lock file
+	dir   *fusefs.Inode // of the layout
+	queue *queue        // for its lock file
 
 	mu     sync.Mutex // guards following; a leaf
 	served []byte     // what was read last, or published from here
@@ -36,8 +37,8 @@ type listing struct {
 // sized is an open handle of index.json.
 type sized interface{ size() int64 }
 
-func newListing(t *tree, scope string) *listing {
-	return &listing{t: t, scope: scope, queue: newQueue(), mod: t.born}
+func newListing(t *tree, scope string, dir *fusefs.Inode) *listing {
+	return &listing{t: t, scope: scope, dir: dir, queue: newQueue(), mod: t.born}
 }
 
 func (x *listing) what() string { return path.Join(x.scope, indexFile) }
@@ -99,6 +100,7 @@ func (x *listing) publish(ctx context.Context, before, after []byte) error {
 		return err
 	}
 	x.t.writers.published(x.scope)
+	x.release()
 	x.serve(after)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -112,11 +114,11 @@ func (x *listing) publishes(n int) {
 	x.active += n
 }
 
-// begin notes that nothing was published from here yet.
-func (x *listing) begin() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.public, x.served = false, nil
+// release lets the nodes go that lead to the index, as soon as the kernel forgets them: the bucket has it.
+func (x *listing) release() {
+	for dir := x.dir; dir != nil; _, dir = dir.Parent() {
+		dir.ForgetPersistent()
+	}
 }
 
 // isPublished says whether the index was published from here, or is just now.

@@ -31,7 +31,8 @@ var (
 )
 
 func newLayoutDir(t *tree, scope string) *layoutDir {
-	d := &layoutDir{scope: scope, index: newListing(t, scope)}
+	d := &layoutDir{scope: scope}
+	d.index = newListing(t, scope, &d.Inode)
 	d.scratchOps = scratchOps{dirOps: dirOps{t: t}, self: d}
 	return d
 }
@@ -56,6 +57,7 @@ func (d *layoutDir) Setattr(_ context.Context, _ fusefs.FileHandle, _ *fuse.SetA
 
 // Lookup finds what every layout has, scratch, and the directories of names.
 func (d *layoutDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	d.used()
 	if fixed(name) {
 		return d.lookupFixed(ctx, name, out)
 	}
@@ -94,11 +96,26 @@ func (d *layoutDir) lookupName(ctx context.Context, name string, out *fuse.Entry
 
 // layout is the layout of a name in this one.
 func (d *layoutDir) layout(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
-	d.t.dirEntry(out)
-	out.SetEntryTimeout(d.t.refresh) // another host may delete it
-	return child(ctx, d, name, syscall.S_IFDIR, always, func() *layoutDir {
+	d.layoutEntry(out)
+	inode := child(ctx, d, name, syscall.S_IFDIR, always, func() *layoutDir {
 		return newLayoutDir(d.t, path.Join(d.scope, name))
 	})
+	d.t.layoutNodes.add(inode)
+	return inode
+}
+
+// begin is the layout of a name that a client makes in this one. Its node stays, whatever the kernel forgets,
+// until the bucket has the name: nobody else knows what is in it.
+func (d *layoutDir) begin(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
+	d.layoutEntry(out)
+	n := newLayoutDir(d.t, path.Join(d.scope, name))
+	n.begun.begin()
+	return d.NewPersistentInode(ctx, n, fusefs.StableAttr{Mode: syscall.S_IFDIR})
+}
+
+func (d *layoutDir) layoutEntry(out *fuse.EntryOut) {
+	d.t.dirEntry(out)
+	out.SetEntryTimeout(d.t.refresh) // another host may delete it
 }
 
 // Readdir lists what a layout has, scratch, and the directories of names.
@@ -148,9 +165,7 @@ func (d *layoutDir) Mkdir(ctx context.Context, name string, mode uint32, out *fu
 	if err != nil {
 		return nil, d.t.fail(ctx, "mkdir", d, err)
 	}
-	inode := d.layout(ctx, name, out)
-	inode.Operations().(*layoutDir).begin()
-	return inode, 0
+	return d.begin(ctx, name, out), 0
 }
 
 // Rmdir removes a scratch directory, or the layout of a name that was never published and has no scratch
@@ -167,10 +182,8 @@ func (d *layoutDir) Rmdir(ctx context.Context, name string) syscall.Errno {
 		return syscall.EPERM
 	}
 	err = d.t.removeFolder(d, name)
-	if c := d.GetChild(name); c != nil && err == nil {
-		if gone, ok := c.Operations().(*layoutDir); ok {
-			gone.begun.end()
-		}
+	if gone := d.GetChild(name); gone != nil && err == nil {
+		gone.ForgetPersistent()
 	}
 	return d.t.fail(ctx, "rmdir", d, err)
 }

@@ -72,7 +72,8 @@ func mount(ctx context.Context, mountpoint string, o Options) (*Server, error) {
 	if err := server.WaitMount(); err != nil {
 		return nil, abandon(mountpoint, fmt.Errorf("wait for the mount to answer: %w", err))
 	}
-	go t.remembered.trim(ctx)
+	go t.blobNodes.trim(ctx)
+	go t.layoutNodes.trim(ctx)
 	return &Server{mountpoint: mountpoint, fuse: server, tree: t}, nil
 }
 

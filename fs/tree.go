@@ -44,10 +44,12 @@ type tree struct {
 	dates dates
 	turns turns
 
-	ctx        context.Context // ends with the mount
-	backing    *backing
-	writers    writers
-	remembered *remembered
+	ctx     context.Context // ends with the mount
+	backing *backing
+	writers writers
+
+	blobNodes   *remembered
+	layoutNodes *remembered
 
 	// moves is held exclusively to change where scratch is, and shared to rely on it. It guards every
 	// place, and is held over calls to the local disk at most.
@@ -62,7 +64,8 @@ func newTree(ctx context.Context, o Options) (*tree, error) {
 		root: filepath.Join(o.Scratch, "tree"), spool: filepath.Join(o.Scratch, "spool"),
 		uid: o.UID, gid: o.GID, umask: o.Umask, refresh: o.Refresh, lockWait: o.lockWait, born: time.Now(),
 		backing: newBacking(), dates: dates{of: map[digest.Digest]times{}}, turns: turns{of: map[turn]bool{}},
-		homes: homes{at: map[home]fusefs.InodeEmbedder{}}, remembered: newRemembered(o.remember),
+		homes:     homes{at: map[home]fusefs.InodeEmbedder{}},
+		blobNodes: newRemembered(o.remember), layoutNodes: newRemembered(o.remember),
 	}
 	for _, dir := range []string{t.root, t.spool} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
