@@ -16,6 +16,14 @@ func (d *Daemon) diskProblem() string {
 	return ""
 }
 
+// indexProblem says what is wrong with the index; empty: nothing.
+func (d *Daemon) indexProblem() string {
+	if d.parts.index == nil || !d.parts.index.Lost() {
+		return ""
+	}
+	return "the index is damaged: it is kept in memory until the next mount begins it anew, and nothing is lost"
+}
+
 // watchDisk logs when the disk begins to refuse files, and when it takes them again: clients are told an errno
 // and not what to do.
 func (d *Daemon) watchDisk() {

@@ -49,6 +49,7 @@ type CacheStatus struct {
 	MinFree int64  `json:"min_free"` // what is left free
 	Log     string `json:"log,omitempty"`
 	Problem string `json:"problem,omitempty"` // why its disk takes no files
+	Index   string `json:"index,omitempty"`   // what is wrong with the index
 }
 
 // ModeStatus says how the mount was made.
@@ -87,6 +88,7 @@ func (d *Daemon) Status() Status {
 	s.Uploading, s.Downloading = append([]sync.Transfer{}, s.Uploading...), append([]sync.Transfer{}, s.Downloading...)
 	s.Passthrough.On, s.Passthrough.Reason = d.mount.Passthrough()
 	s.Cache.Problem = d.diskProblem()
+	s.Cache.Index = d.indexProblem()
 	return s
 }
 

@@ -9,8 +9,8 @@
 // steps, new entries before the record and old ones removed after it, and an entry counts only if
 // it is of the generation of the name's record: whenever the process ends, what a name reaches is right.
 //
-// Locks: Index.mu makes the reading and writing of UpdateBlob one step, Index.names those of names. Index.entries is taken
-// under both, to change where the entries are.
+// Locks: Index.mu makes the reading and writing of UpdateBlob one step, Index.names those of names. Index.at is taken
+// under both, to see or change where the entries are.
 package index
 
 import (
@@ -45,8 +45,8 @@ type Index struct {
 
 	at struct {
 		sync.RWMutex // guards following
-		entries
-		recall func(why error) Known
+		entries      entries
+		recall       func(why error) Known
 	}
 }
 

@@ -60,6 +60,9 @@ func printStatus(w io.Writer, s daemon.Status) error {
 	if s.Cache.Problem != "" {
 		row("", s.Cache.Problem)
 	}
+	if s.Cache.Index != "" {
+		row("", s.Cache.Index)
+	}
 	if s.Cache.Log != "" {
 		row("log", s.Cache.Log)
 	}
