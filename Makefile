@@ -99,7 +99,7 @@ chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 m
 .PHONY: bench
 bench: system benchmarks buildkit minio rclone build ## measure against the alternatives; ROWS=E1,I1 LINKS=slow SERVERS=minio ROUNDS=3
 	cd bench && go run . $(foreach f,rows links servers rounds,$(if $(BENCH_$(f)),-$(f) $(BENCH_$(f)))) $(BENCHFLAGS)
-	$(if $(ROWS),,$(MAKE) bench-inspect bench-micro)
+	$(if $(ROWS),,$(MAKE) bench-micro)
 
 # ROUNDS is that of chaos as well, which has another default.
 BENCH_rows := $(ROWS)

@@ -23,6 +23,7 @@ type bench struct {
 
 	rows, links, servers list // empty: all
 	rounds, many         int
+	within               time.Duration
 	huge                 int64
 	few                  bool
 
@@ -111,19 +112,21 @@ type round func(ctx context.Context, n int) error
 // side.
 type scenario struct {
 	name   string
+	part   int // of the time that there is; the seconds that it took on a slow machine
 	rows   []string
 	links  []string
 	server string
-	most   int // rounds, because one takes long; 0: as many as are asked for
+	most   int // rounds, because one tells all; 0: as many as are asked for
 	begin  func(ctx context.Context, s *server) (round, error)
 }
 
 func (b *bench) measure(ctx context.Context) error {
+	end := time.Now().Add(b.within)
 	running := map[string]*server{}
-	for _, c := range b.scenarios() {
-		if !wants(b.rows, c.rows...) || !wants(b.links, c.links...) || !wants(b.servers, c.server) {
-			continue
-		}
+	wanted := slices.DeleteFunc(b.scenarios(), func(c scenario) bool {
+		return !wants(b.rows, c.rows...) || !wants(b.links, c.links...) || !wants(b.servers, c.server)
+	})
+	for i, c := range wanted {
 		s, ok := running[c.server]
 		if !ok {
 			var err error
@@ -132,14 +135,23 @@ func (b *bench) measure(ctx context.Context) error {
 			}
 			running[c.server] = s
 		}
-		if err := b.scenario(ctx, c, s); err != nil {
+		if err := b.scenario(ctx, c, s, share(time.Until(end), wanted[i:])); err != nil {
 			return fmt.Errorf("%s on %s: %w", c.name, c.server, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) scenario(ctx context.Context, c scenario, s *server) error {
+// share is what the first of some scenarios has of the time that is left. What it does not take is the others'.
+func share(left time.Duration, scenarios []scenario) time.Duration {
+	all := 0
+	for _, c := range scenarios {
+		all += c.part
+	}
+	return left * time.Duration(scenarios[0].part) / time.Duration(all)
+}
+
+func (b *bench) scenario(ctx context.Context, c scenario, s *server, within time.Duration) error {
 	began := time.Now()
 	round, err := c.begin(ctx, s)
 	if err != nil {
@@ -149,13 +161,21 @@ func (b *bench) scenario(ctx context.Context, c scenario, s *server) error {
 	if c.most > 0 {
 		rounds = min(rounds, c.most)
 	}
-	for n := range rounds {
-		if err := round(ctx, n); err != nil {
-			return err
+	n, err := repeat(rounds, began.Add(within), func(n int) error { return round(ctx, n) })
+	fmt.Fprintf(os.Stderr, "%s on %s: %d rounds in %.0f s\n", c.name, c.server, n, time.Since(began).Seconds())
+	return err
+}
+
+// repeat calls f so many times, or as often as there is time for once more, but once, and tells how often.
+func repeat(times int, until time.Time, f func(n int) error) (n int, err error) {
+	for last := time.Duration(0); n < times && (n == 0 || time.Until(until) >= last); n++ {
+		began := time.Now()
+		if err := f(n); err != nil {
+			return n, err
 		}
+		last = time.Since(began)
 	}
-	fmt.Fprintf(os.Stderr, "%s on %s: %d rounds in %.0f s\n", c.name, c.server, rounds, time.Since(began).Seconds())
-	return nil
+	return n, nil
 }
 
 // finish prints and writes what came out.

@@ -59,9 +59,6 @@ func (m *caches) round(ctx context.Context, n int) error {
 	for i := range m.contenders {
 		// Another one begins in each round, so that none has always the same one before it.
 		c := m.contenders[(i+n)%len(m.contenders)]
-		if c.optional && n >= optionalRounds {
-			continue
-		}
 		err := m.measure(ctx, c)
 		if err != nil && c.optional && ctx.Err() == nil {
 			m.bench.note("%s, %s, %s: %v", c.name, m.work.name, m.link, err)

@@ -25,11 +25,8 @@ type place interface {
 type contender struct {
 	name     string
 	open     func(ctx context.Context, b *bench, c bucket.Config) (place, error)
-	optional bool // it does not end the run if it fails, which some do, and is measured in optionalRounds alone
+	optional bool // it does not end the run if it fails, which some do
 }
-
-// optionalRounds is enough for what nobody has to be close to.
-const optionalRounds = 2
 
 const (
 	layoutfsName    = "layoutfs"

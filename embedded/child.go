@@ -61,6 +61,7 @@ func RunIfChild() {
 	if os.Getenv(childEnv) == "" {
 		return
 	}
+	_ = os.WriteFile("/proc/self/comm", []byte("layoutfs-s3"), 0) // for top, where it would be "exe"
 	// The parent says when to stop: a ^C at its terminal, or a service manager's signal to all its
 	// processes, must not take the server away while it still uploads.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

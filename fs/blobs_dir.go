@@ -85,7 +85,7 @@ func (d *blobsDir) has(ctx context.Context, name string) (bool, error) {
 
 func (d *blobsDir) algorithm(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
 	d.t.dirEntry(out)
-	return child(ctx, d, name, syscall.S_IFDIR, always, func() *algorithmDir {
+	return child(ctx, d, name, syscall.S_IFDIR, func() *algorithmDir {
 		return newAlgorithmDir(d, digest.Algorithm(name))
 	})
 }

@@ -80,14 +80,14 @@ func (d *layoutDir) fixedNode(ctx context.Context, name string, out *fuse.EntryO
 	case layoutFile:
 		out.SetEntryTimeout(dirTTL)
 		d.t.fill(&out.Attr, syscall.S_IFREG|0o666, int64(len(layoutContent)), d.t.born)
-		return child(ctx, d, name, syscall.S_IFREG, always, func() *marker { return &marker{t: d.t} })
+		return child(ctx, d, name, syscall.S_IFREG, func() *marker { return &marker{t: d.t} })
 	case indexFile:
 		out.SetEntryTimeout(dirTTL) // not its length: that is asked for when it is wanted
 		d.t.fill(&out.Attr, syscall.S_IFREG|0o666, 0, d.index.modified())
-		return child(ctx, d, name, syscall.S_IFREG, always, func() *index { return &index{listing: d.index} })
+		return child(ctx, d, name, syscall.S_IFREG, func() *index { return &index{listing: d.index} })
 	}
 	d.t.dirEntry(out)
-	return child(ctx, d, name, syscall.S_IFDIR, always, func() *blobsDir { return newBlobsDir(d) })
+	return child(ctx, d, name, syscall.S_IFDIR, func() *blobsDir { return newBlobsDir(d) })
 }
 
 // mkdirFixed makes blobs/ where the directory has none.

@@ -116,7 +116,7 @@ func (x *listing) publishes(n int) {
 
 // release lets the nodes go that lead to the index, as soon as the kernel forgets them: the bucket has it.
 func (x *listing) release() {
-	for dir := x.dir; dir != nil; _, dir = dir.Parent() {
+	for dir := x.dir; dir != nil && !dir.IsRoot(); _, dir = dir.Parent() {
 		dir.ForgetPersistent()
 	}
 }

@@ -97,7 +97,7 @@ func (d *layoutDir) lookupName(ctx context.Context, name string, out *fuse.Entry
 // layout is the layout of a name in this one.
 func (d *layoutDir) layout(ctx context.Context, name string, out *fuse.EntryOut) *fusefs.Inode {
 	d.layoutEntry(out)
-	inode := child(ctx, d, name, syscall.S_IFDIR, always, func() *layoutDir {
+	inode := child(ctx, d, name, syscall.S_IFDIR, func() *layoutDir {
 		return newLayoutDir(d.t, path.Join(d.scope, name))
 	})
 	d.t.layoutNodes.add(inode)

@@ -120,16 +120,13 @@ func localMode(mode, atLeast uint32) iofs.FileMode {
 	return iofs.FileMode(mode & 0o777)
 }
 
-// child returns the node of a name in a directory: the one that is known, if it is still of that kind
-// and keep says so, else a new one.
-func child[T fusefs.InodeEmbedder](ctx context.Context, in fusefs.InodeEmbedder, name string, mode uint32, keep func(T) bool, create func() T) *fusefs.Inode {
+// child returns the node of a name in a directory: the one that is known, if it is still of that kind, else a new one.
+func child[T fusefs.InodeEmbedder](ctx context.Context, in fusefs.InodeEmbedder, name string, mode uint32, create func() T) *fusefs.Inode {
 	parent := in.EmbeddedInode()
 	if known := parent.GetChild(name); known != nil {
-		if ops, ok := known.Operations().(T); ok && keep(ops) {
+		if _, ok := known.Operations().(T); ok {
 			return known
 		}
 	}
 	return parent.NewInode(ctx, create(), fusefs.StableAttr{Mode: mode & syscall.S_IFMT})
 }
-
-func always[T any](T) bool { return true }

@@ -8,6 +8,8 @@ import (
 const (
 	// frontSize is how many bytes of keys and values a Front remembers.
 	frontSize = 8 << 20
+	// largeValue is what is not remembered when it is read, in bytes: a name with thousands of layers.
+	largeValue = 64 << 10
 	// queueSize is how many bytes of changes may wait: who writes more waits for them.
 	queueSize = 4 << 20
 )
@@ -120,7 +122,7 @@ func (f *Front) Get(key []byte) ([]byte, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.asked == asked { // nothing newer was written
+	if f.asked == asked && len(v) <= largeValue { // nothing newer was written
 		f.note(key, v)
 		f.forget()
 	}
