@@ -88,16 +88,25 @@ func (x *Index) Recall(recall func(why error) Known) {
 	x.at.recall = recall
 }
 
-// try has f use the entries, once more if they were lost.
+// try has f use the entries, once more if they were lost, which another may have found first.
 func (x *Index) try(f func(entries) error) error {
-	x.at.RLock()
-	e := x.at.entries
-	x.at.RUnlock()
+	e := x.now()
 	err := f(e)
-	if errors.Is(err, store.ErrLost) {
-		err = f(x.recalled(e, err))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrLost):
+		return f(x.recalled(e, err))
+	case x.now() != e:
+		return f(x.now())
 	}
 	return err
+}
+
+func (x *Index) now() entries {
+	x.at.RLock()
+	defer x.at.RUnlock()
+	return x.at.entries
 }
 
 // recalled are the entries in place of those that are lost.
@@ -183,15 +192,9 @@ func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) (goOn
 
 // Lost says whether the index was found to be damaged, and is kept in memory now.
 func (x *Index) Lost() bool {
-	x.at.RLock()
-	defer x.at.RUnlock()
-	_, lost := x.at.entries.(*store.Memory)
+	_, lost := x.now().(*store.Memory)
 	return lost
 }
 
 // Close flushes and closes. What a full disk does not take stays in Badger's log.
-func (x *Index) Close() error {
-	x.at.RLock()
-	defer x.at.RUnlock()
-	return x.at.entries.Close()
-}
+func (x *Index) Close() error { return x.now().Close() }

@@ -29,7 +29,7 @@ type Front struct {
 	queued int               // bytes of queue
 	asked  uint64            // how many changes were asked for
 	made   uint64            // how many of them are made
-	err    error             // of the last attempt
+	err    error             // of the last attempt, ErrLost or errClosed
 
 	wake chan struct{} // there are changes to make; holds one
 	once sync.Once     // of Close
@@ -110,7 +110,7 @@ func (f *Front) Get(key []byte) ([]byte, error) {
 	v, ok := f.known[string(key)]
 	ok, err, asked := ok || f.whole, f.err, f.asked
 	f.mu.Unlock()
-	if errors.Is(err, ErrLost) {
+	if over(err) {
 		return nil, err
 	}
 	if ok {
@@ -132,7 +132,7 @@ func (f *Front) Get(key []byte) ([]byte, error) {
 // Page returns entries under a prefix whose keys come after a key, or the first ones, and whether there may be more.
 // Without values it is keys alone. What could not be written yet is not among them.
 func (f *Front) Page(prefix, after []byte, values bool) (page []Entry, more bool, err error) {
-	if err := f.flush(); errors.Is(err, ErrLost) {
+	if err := f.flush(); over(err) {
 		return nil, false, err
 	}
 	return f.behind.Page(prefix, after, values)
@@ -146,7 +146,7 @@ func (f *Front) Write(changes ...Change) error {
 		f.moved.Wait()
 	}
 	f.rouse()
-	if errors.Is(f.err, ErrLost) || f.queued > queueSize {
+	if over(f.err) || f.queued > queueSize {
 		return f.err
 	}
 	for _, c := range changes {
@@ -190,6 +190,9 @@ func (f *Front) makeQueued() bool {
 	err := f.behind.Write(changes...)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if over(f.err) {
+		return false
+	}
 	if f.err = err; err == nil {
 		f.queue = f.queue[len(changes):]
 		f.made += uint64(len(changes))
@@ -205,8 +208,8 @@ func (f *Front) makeQueued() bool {
 func (f *Front) flush() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil && !errors.Is(f.err, ErrLost) {
-		f.err = nil // it may be over
+	if !over(f.err) {
+		f.err = nil // there may be room now
 	}
 	f.rouse()
 	for asked := f.asked; f.made < asked && f.err == nil; {
@@ -221,7 +224,16 @@ func (f *Front) Close() (err error) {
 		_ = f.flush() // what a full disk does not take is found again
 		close(f.stop)
 		<-f.idle
+		f.mu.Lock()
+		f.err = errClosed
+		f.moved.Broadcast()
+		f.mu.Unlock()
 		err = f.behind.Close()
 	})
 	return err
 }
+
+var errClosed = errors.New("the index is closed")
+
+// over says whether nothing is to be had any more.
+func over(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, errClosed) }

@@ -329,6 +329,24 @@ func TestFrontOfAFullDisk(t *testing.T) {
 	must(t, f.Write(set("again", "1")))
 }
 
+// TestFrontThatIsClosed has written everything, and takes nothing more.
+func TestFrontThatIsClosed(t *testing.T) {
+	behind := new(sick)
+	f := fronting(t, behind)
+	must(t, f.Write(set("a", "1")))
+	must(t, f.Close())
+	if got, err := behind.Memory.Get([]byte("a")); string(got) != "1" || err != nil {
+		t.Errorf("a is %q, %v", got, err)
+	}
+	_, getErr := f.Get([]byte("a"))
+	_, _, pageErr := f.Page(nil, nil, true)
+	for what, err := range map[string]error{"get": getErr, "page": pageErr, "write": f.Write(set("b", "1"))} {
+		if !errors.Is(err, errClosed) || errors.Is(err, ErrLost) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestFrontOfALostStore tells, also who waits for room, and whoever comes later.
 func TestFrontOfALostStore(t *testing.T) {
 	behind := new(sick)
