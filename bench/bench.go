@@ -112,7 +112,7 @@ type round func(ctx context.Context, n int) error
 // side.
 type scenario struct {
 	name   string
-	part   int // of the time that there is; the seconds that it took on a slow machine
+	part   int // of the time that there is; about the seconds that five rounds took on a slow machine
 	rows   []string
 	links  []string
 	server string

@@ -10,7 +10,7 @@ func (b *bench) scenarios() []scenario {
 	both := []string{loopback, slow}
 	w, fast, far := []string{"E1", "E2", "I1", "I2", "M"}, []string{loopback}, []string{slow}
 	return []scenario{
-		{name: "W over loopback", part: 530, rows: w, links: fast, server: versitygw, begin: b.caches(newW, loopback, b.all()...)},
+		{name: "W over loopback", part: 640, rows: w, links: fast, server: versitygw, begin: b.caches(newW, loopback, b.all()...)},
 		{name: "W over the slow link", part: 237, rows: w, links: far, server: versitygw, begin: b.caches(newW, slow, ours(), own(), folder())},
 		{name: "F over the slow link", part: 320, rows: []string{"F"}, links: far, server: versitygw, begin: b.caches(newF, slow, ours(), own())},
 		{name: "reads", part: 215, rows: []string{"R", "C"}, links: both, server: versitygw, begin: b.reads},
