@@ -25,7 +25,7 @@ func execute() error {
 	flag.Var(&b.links, "links", "measure over these links only: loopback, slow")
 	flag.Var(&b.servers, "servers", "measure with these servers only: versitygw, minio")
 	flag.IntVar(&b.rounds, "rounds", 5, "measure each this many times, if there is time")
-	flag.DurationVar(&b.within, "within", 22*time.Minute, "begin no second round of anything that would take longer than this in all")
+	flag.DurationVar(&b.within, "within", 21*time.Minute, "begin no second round of anything that would take longer than this in all")
 	flag.Int64Var(&b.huge, "huge", 4, "GiB of the blob of row M")
 	flag.IntVar(&b.many, "many", 1_000_000, "blobs in the bucket of row N")
 	flag.BoolVar(&b.few, "few", false, "leave out rclone and s3fs")
