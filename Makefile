@@ -29,7 +29,7 @@ FUZZTIME ?= 20s
 
 # What `make chaos` runs, how many kills of each of its six kinds, for how long many hosts are at work, and the
 # seed of its choices.
-CHAOS  := Test(Kill|PowerLoss|DamagedIndex|HostileBucket|Chaos.*)$$
+CHAOS  := Test(Kill|PowerLoss|DamagedIndex|IndexIsDamagedWhileItIsMounted|HostileBucket|Chaos.*)$$
 ROUNDS ?= 34
 MANY   ?= 4m
 SEED   ?= $(shell date +%s)

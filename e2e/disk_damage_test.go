@@ -70,7 +70,7 @@ func TestDamagedIndex(t *testing.T) {
 func TestIndexIsDamagedWhileItIsMounted(t *testing.T) {
 	rounds := 6
 	if os.Getenv(long) != "" {
-		rounds = 60
+		rounds = 20
 	}
 	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
 	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
