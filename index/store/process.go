@@ -8,6 +8,7 @@ import (
 	"net/rpc"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -15,8 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answersIn bounds each request: a process that does not answer will not, and nothing may wait for it.
-const answersIn = 30 * time.Second
+// A process that does not answer will not, and nothing may wait for it.
+const (
+	opensIn   = 4 * time.Minute // all tables are read
+	answersIn = 30 * time.Second
+)
 
 // process is a database that a process of its own has open. Its methods are Badger's. When the process has ended, or does
 // not answer, they return ErrLost.
@@ -35,6 +39,9 @@ type process struct {
 func Start(dir, version string, log *slog.Logger) (f *Front, err error) {
 	if !canServe.Load() {
 		return nil, errors.New("this program does not call store.RunIfChild")
+	}
+	if dir, err = filepath.Abs(dir); err != nil { // the process is in another directory
+		return nil, fmt.Errorf("open the index %s: %w", dir, err)
 	}
 	for range 2 {
 		if f, err = start(dir, version, log); !errors.Is(err, ErrLost) {
@@ -102,16 +109,18 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 }
 
 // ask sends a request and returns the answer.
-func (p *process) ask(method string, q Request) (Reply, error) {
+func (p *process) ask(method string, q Request) (Reply, error) { return p.askWithin(answersIn, method, q) }
+
+func (p *process) askWithin(within time.Duration, method string, q Request) (Reply, error) {
 	var r Reply
-	timeout := time.NewTimer(answersIn)
+	timeout := time.NewTimer(within)
 	defer timeout.Stop()
 	call := p.client.Go(serviceName+"."+method, q, &r, make(chan *rpc.Call, 1))
 	select {
 	case <-call.Done:
 	case <-timeout.C:
 		p.kill()
-		return Reply{}, fmt.Errorf("%w: its process did not answer within %s", ErrLost, answersIn)
+		return Reply{}, fmt.Errorf("%w: its process did not answer within %s", ErrLost, within)
 	}
 	if call.Error != nil {
 		return Reply{}, fmt.Errorf("%w: %w", ErrLost, p.why(call.Error))
@@ -135,7 +144,7 @@ func (p *process) why(err error) error {
 }
 
 func (p *process) open(dir, version string) error {
-	_, err := p.ask("Open", Request{Dir: dir, Version: version})
+	_, err := p.askWithin(opensIn, "Open", Request{Dir: dir, Version: version})
 	if err != nil {
 		p.kill()
 	}

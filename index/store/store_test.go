@@ -199,6 +199,17 @@ func TestProcessThatEnds(t *testing.T) {
 	}
 }
 
+// TestProcessOfARelativeDirectory has it open where its daemon is.
+func TestProcessOfARelativeDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	f, err := Start("index", version, quiet())
+	must(t, err)
+	must(t, f.Close())
+	if _, err := os.Stat(filepath.Join("index", "MANIFEST")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestProcessThatDiesAsItOpens is started once more, and then it is an error that says what it said.
 func TestProcessThatDiesAsItOpens(t *testing.T) {
 	t.Chdir(t.TempDir())
