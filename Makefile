@@ -31,7 +31,7 @@ FUZZTIME ?= 20s
 # seed of its choices.
 CHAOS  := Test(Kill|PowerLoss|DamagedIndex|IndexIsDamagedWhileItIsMounted|HostileBucket|Chaos.*)$$
 ROUNDS ?= 34
-MANY   ?= 4m
+MANY   ?= 1m
 SEED   ?= $(shell date +%s)
 
 .PHONY: help

@@ -36,7 +36,7 @@ func damage(t testing.TB, path string, f func([]byte) []byte) {
 func TestDamagedIndex(t *testing.T) {
 	rounds := 4
 	if os.Getenv(long) != "" {
-		rounds = 60
+		rounds = 20
 	}
 	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
 	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
