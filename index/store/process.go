@@ -109,7 +109,9 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 }
 
 // ask sends a request and returns the answer.
-func (p *process) ask(method string, q Request) (Reply, error) { return p.askWithin(answersIn, method, q) }
+func (p *process) ask(method string, q Request) (Reply, error) {
+	return p.askWithin(answersIn, method, q)
+}
 
 func (p *process) askWithin(within time.Duration, method string, q Request) (Reply, error) {
 	var r Reply
