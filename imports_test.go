@@ -28,10 +28,11 @@ var allowed = map[string][]string{
 	"inspect/layer":          nil,
 	"inspect/records":        nil,
 	"index":                  {"index/store"},
-	"index/store":            nil,
+	"index/store":            {"child"},
+	"child":                  nil,
 	"index/cacheconfig":      nil,
 	"index/tag":              nil,
-	"embedded":               {"sync/bucket"},
+	"embedded":               {"child", "sync/bucket"},
 }
 
 func TestImportsRunDownward(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/layoutfs/layoutfs/child"
 	"github.com/layoutfs/layoutfs/daemon"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
@@ -115,28 +116,16 @@ func (m *mount) used(ctx context.Context, f func() error) (float64, error) {
 func (m *mount) peaks(ctx context.Context) ([2]float64, error) { return m.processes(ctx, peakOf) }
 
 // processes is what is true of the daemon, and of the process of its index.
-func (m *mount) processes(ctx context.Context, of func(pid string) (float64, error)) (is [2]float64, err error) {
+func (m *mount) processes(ctx context.Context, of func(pid int) (float64, error)) (is [2]float64, err error) {
 	s, err := m.status(ctx)
 	if err != nil {
 		return is, err
 	}
-	daemon := strconv.Itoa(s.PID)
-	children, err := filepath.Glob(filepath.Join("/proc", daemon, "task", "*", "children"))
+	children, err := child.Of(s.PID)
 	if err != nil {
 		return is, err
 	}
-	var pids []string
-	for _, file := range children {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return is, err
-		}
-		pids = append(pids, strings.Fields(string(b))...)
-	}
-	if len(pids) != 1 {
-		return is, fmt.Errorf("the daemon %s has the processes %q, and one is its index", daemon, pids)
-	}
-	for i, pid := range []string{daemon, pids[0]} {
+	for i, pid := range []int{s.PID, children["layoutfs-index"]} {
 		if is[i], err = of(pid); err != nil {
 			return is, err
 		}
@@ -145,15 +134,15 @@ func (m *mount) processes(ctx context.Context, of func(pid string) (float64, err
 }
 
 // cpuOf is what a process has taken: utime and stime of proc(5)'s stat, in ticks of 10 ms.
-func cpuOf(pid string) (float64, error) {
-	b, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+func cpuOf(pid int) (float64, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return 0, err
 	}
 	_, after, _ := strings.Cut(string(b), ") ") // the name of the program may hold spaces
 	fields := strings.Fields(after)
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("stat of process %s: %q", pid, b)
+		return 0, fmt.Errorf("stat of process %d: %q", pid, b)
 	}
 	user, err := strconv.Atoi(fields[11])
 	system, err2 := strconv.Atoi(fields[12])
@@ -161,8 +150,8 @@ func cpuOf(pid string) (float64, error) {
 }
 
 // peakOf is the most memory that a process has had, in bytes.
-func peakOf(pid string) (float64, error) {
-	b, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
+func peakOf(pid int) (float64, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	if err != nil {
 		return 0, err
 	}

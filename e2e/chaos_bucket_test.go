@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	containerdlog "github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -51,10 +49,8 @@ var digits = regexp.MustCompile(`[0-9a-f]{4,}|[0-9]+`)
 // listings, credentials that are refused, clocks that differ. No import sees wrong bytes, nothing takes longer
 // than a bounded time, no name lacks a blob; afterwards everything works again, and nothing leaked.
 func TestChaosBucket(t *testing.T) {
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
-	containerdlog.L.Logger.SetOutput(io.Discard)
-	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	seed := seedOf(t)
+	quietContainerd(t)
 	c := anyServer(t).config(t)
 	p := newPlainS3(t, c)
 	proxy := newTroubled(t, c, seed)

@@ -64,8 +64,7 @@ type dataFile struct {
 // TestChaosData is fsx in Go: random reads, writes, cuts, allocations and mappings of a scratch file, through several
 // handles, with the bytes held against those of a model after each. A sequence that fails is reduced.
 func TestChaosData(t *testing.T) {
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	h := newHost(t, anyServer(t).config(t))
 	deadline := time.Now().Add(timeOf(t, 3*time.Second, 16))
 	count := map[string]int{}

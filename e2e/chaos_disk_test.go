@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	containerdlog "github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -25,15 +23,13 @@ import (
 // wrong bytes; the daemon lives; what it acknowledged is in the bucket and is read, also after a restart; and when the
 // disk is well again everything works.
 func TestChaosDisk(t *testing.T) {
-	containerdlog.L.Logger.SetOutput(io.Discard)
-	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	quietContainerd(t)
 	t.Run("through", func(t *testing.T) { chaosDisk(t) })
 	t.Run("back", func(t *testing.T) { chaosDisk(t, "--write", "back") })
 }
 
 func chaosDisk(t *testing.T, flags ...string) {
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	config := anyServer(t).config(t)
 	p := newPlainS3(t, config)
 	d := newSickDisk(t, seed)

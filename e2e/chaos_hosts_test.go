@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	containerdlog "github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/sync/bucket"
@@ -64,10 +62,8 @@ type crowd struct {
 // runs and hosts are killed. Every import that starts after a publication sees it or a later one; no name
 // is lost or broken, and none lacks a blob.
 func TestChaosHosts(t *testing.T) {
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
-	containerdlog.L.Logger.SetOutput(io.Discard)
-	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	seed := seedOf(t)
+	quietContainerd(t)
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := anyServer(t).config(t)
 	w := &crowd{t: t, c: c, p: newPlainS3(t, c), made: map[string][]*publication{}, count: map[string]int{}}

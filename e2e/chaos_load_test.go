@@ -3,15 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	containerdlog "github.com/containerd/log"
 )
 
 // What a daemon with the race detector in it may hold under load.
@@ -25,8 +21,7 @@ const (
 // All succeed, and what the daemon holds meanwhile is bounded.
 func TestChaosLoad(t *testing.T) {
 	const exporters, readers = 16, 64
-	containerdlog.L.Logger.SetOutput(io.Discard)
-	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	quietContainerd(t)
 	config := anyServer(t).config(t)
 	p := newPlainS3(t, config)
 	h := newHost(t, config, "--cache-size", "32MiB", "--refresh", "100ms")

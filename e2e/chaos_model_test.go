@@ -46,8 +46,7 @@ type modelWorld struct {
 // bucket has what the model says, and so does another host. A sequence that fails is made as short as can be and
 // printed, to be put into modelCases.
 func TestChaosModel(t *testing.T) {
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	w := newModelWorld(t, seed)
 	deadline := time.Now().Add(timeOf(t, 5*time.Second, 4))
 	done := 0

@@ -35,8 +35,7 @@ type readers struct {
 // mapped, and past the end. Afterwards local disk is within its bound.
 func TestChaosReads(t *testing.T) {
 	const size = 8 << 20
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	c := anyServer(t).config(t)
 	h := newHost(t, c, "--cache-size", fmt.Sprint(size))
 	w := newReaders(t, h, newPlainS3(t, c), seed)

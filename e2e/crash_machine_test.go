@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,9 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	containerdlog "github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/layoutfs/layoutfs/sync/bucket"
@@ -44,8 +41,7 @@ type crashes struct {
 // flushed; empty: what the daemon has written stays.
 func newCrashes(t *testing.T, fs string, flags ...string) *crashes {
 	t.Helper()
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	dir := t.TempDir()
 	c := anyServer(t).config(t)
 	k := &crashes{
@@ -61,9 +57,7 @@ func newCrashes(t *testing.T, fs string, flags ...string) *crashes {
 		k.pool = append(k.pool, randomBytes(k.r, 1000+k.r.IntN(300_000)))
 	}
 	k.pool = append(k.pool, randomBytes(k.r, 20<<20)) // in parts
-	containerdlog.L.Logger.SetOutput(io.Discard)      // it tells of every operation that the kill cuts off
 	t.Cleanup(func() {
-		containerdlog.L.Logger.SetOutput(os.Stderr)
 		k.kill()
 		_ = syscall.Unmount(k.mnt(), syscall.MNT_DETACH) // if there is a dead mount
 	})

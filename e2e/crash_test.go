@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	containerdlog "github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -24,6 +26,7 @@ const (
 // no blob has wrong bytes, and (write through) every name that was acknowledged is there. After the next
 // start every name can be read, and after a flush (write back) all are in the bucket and nothing is left behind.
 func TestKill(t *testing.T) {
+	quietContainerd(t)
 	rounds := intOf(t, crashRounds, 8)
 	for _, c := range []struct {
 		name  string
@@ -41,6 +44,7 @@ func TestKill(t *testing.T) {
 // without its log or any data being flushed, and recovers its journal. What has to survive is what was
 // acknowledged; everything else may be as old as the last fsync.
 func TestPowerLoss(t *testing.T) {
+	quietContainerd(t)
 	rounds := intOf(t, crashRounds, 4)
 	for _, c := range []struct {
 		name, fs string
@@ -60,6 +64,7 @@ func TestPowerLoss(t *testing.T) {
 // TestKillInARealBuild does the same to BuildKit's exports and imports, which must end as well. Afterwards
 // the export is done again, and another builder on another machine finds all of it.
 func TestKillInARealBuild(t *testing.T) {
+	quietContainerd(t)
 	k := newCrashes(t, "")
 	b := newBuilder(t)
 	dir := newContext(t)
@@ -108,6 +113,20 @@ func (k *crashes) during(typical time.Duration, f func()) {
 		k.t.Fatal("a build hangs after the daemon was killed")
 	}
 	k.check(true)
+}
+
+// quietContainerd has containerd's client not log each operation that a fault cuts off.
+func quietContainerd(t testing.TB) {
+	containerdlog.L.Logger.SetOutput(io.Discard)
+	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+}
+
+// seedOf is the seed of a test's choices, which it tells.
+func seedOf(t testing.TB) uint64 {
+	t.Helper()
+	seed := intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff))
+	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	return uint64(seed)
 }
 
 func intOf(t testing.TB, name string, value int) int {

@@ -5,13 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/layoutfs/layoutfs/child"
 )
 
 // damage changes a file, whatever its permissions, and leaves its times.
@@ -36,10 +36,9 @@ func damage(t testing.TB, path string, f func([]byte) []byte) {
 func TestDamagedIndex(t *testing.T) {
 	rounds := 4
 	if os.Getenv(long) != "" {
-		rounds = 20
+		rounds = 60
 	}
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	r := rand.New(rand.NewPCG(seed, 1))
 	config := anyServer(t).config(t)
 	h := newHost(t, config, "--write", "back", "--refresh", "10ms")
@@ -72,8 +71,7 @@ func TestIndexIsDamagedWhileItIsMounted(t *testing.T) {
 	if os.Getenv(long) != "" {
 		rounds = 20
 	}
-	seed := uint64(intOf(t, crashSeed, int(time.Now().UnixNano()&0xffffff)))
-	t.Logf("seed %d: run again with %s=%d", seed, crashSeed, seed)
+	seed := seedOf(t)
 	r := rand.New(rand.NewPCG(seed, 2))
 	config := anyServer(t).config(t)
 	h := newHost(t, config, "--refresh", "10ms")
@@ -119,25 +117,10 @@ func TestIndexIsDamagedWhileItIsMounted(t *testing.T) {
 // endIndex ends the process that has the index of a daemon open.
 func endIndex(t testing.TB, daemon int) string {
 	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", daemon))
+	pids, err := child.Of(daemon)
 	must(t, err)
-	for _, file := range files {
-		pids, err := os.ReadFile(file)
-		must(t, err)
-		for _, pid := range strings.Fields(string(pids)) {
-			name, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
-			must(t, err)
-			if !strings.HasPrefix(string(name), "layoutfs-index") {
-				continue
-			}
-			n, err := strconv.Atoi(pid)
-			must(t, err)
-			must(t, syscall.Kill(n, syscall.SIGKILL))
-			return "without its process"
-		}
-	}
-	t.Fatalf("the daemon %d has no process for its index", daemon)
-	return ""
+	must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
+	return "without its process"
 }
 
 // damageIndex does something to a file of an index, or removes the index, and says what.

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	containerdlog "github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
@@ -40,8 +39,7 @@ func TestManyBlobs(t *testing.T) {
 	if os.Getenv(long) != "" {
 		blobs, names = 1_000_000, 10_000
 	}
-	containerdlog.L.Logger.SetOutput(io.Discard)
-	t.Cleanup(func() { containerdlog.L.Logger.SetOutput(os.Stderr) })
+	quietContainerd(t)
 	m := newManyBlobs(t, blobs, names)
 	c := &manyClients{t: t, m: m, blobs: blobs, names: names}
 	c.putReal()

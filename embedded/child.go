@@ -8,9 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -21,14 +18,12 @@ import (
 	"github.com/versity/versitygw/debuglogger"
 	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
+
+	"github.com/layoutfs/layoutfs/child"
 )
 
-// childEnv marks the process that is to be the server.
-const childEnv = "LAYOUTFS_EMBEDDED_S3"
-
-// canServe says that this program called RunIfChild: started again, it would be a server. Otherwise Start
-// would run the whole program a second time.
-var canServe atomic.Bool
+// process is what serves.
+var process = child.New("layoutfs-s3")
 
 const (
 	region      = "us-east-1"
@@ -57,19 +52,7 @@ type report struct {
 // RunIfChild turns this process into the server if Start started it for that, and does not return then.
 // Call it before anything else in main.
 func RunIfChild() {
-	canServe.Store(true)
-	if os.Getenv(childEnv) == "" {
-		return
-	}
-	_ = os.WriteFile("/proc/self/comm", []byte("layoutfs-s3"), 0) // for top, where it would be "exe"
-	// The parent says when to stop: a ^C at its terminal, or a service manager's signal to all its
-	// processes, must not take the server away while it still uploads.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	if err := runChild(os.Stdin, os.NewFile(3, "report")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	process.RunIfChild(func() error { return runChild(os.Stdin, os.NewFile(3, "report")) })
 }
 
 func runChild(stdin io.Reader, to io.WriteCloser) error {

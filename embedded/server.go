@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,9 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/layoutfs/layoutfs/child"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -28,7 +27,7 @@ type Server struct {
 	config bucket.Config
 	cmd    *exec.Cmd
 	stdin  io.Closer // closing it asks the child to end
-	out    *lineLog
+	out    *said
 
 	once sync.Once     // of Close
 	done chan struct{} // closed when the child is gone
@@ -50,9 +49,6 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func start(ctx context.Context, o Options) (*Server, error) {
-	if !canServe.Load() {
-		return nil, errors.New("this program does not call embedded.RunIfChild")
-	}
 	if err := folder(o.Dir).prepare(o.Bucket); err != nil {
 		return nil, err
 	}
@@ -63,7 +59,7 @@ func start(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{dir: o.Dir, out: &lineLog{log: o.Log}, done: make(chan struct{})}
+	s := &Server{dir: o.Dir, out: &said{log: o.Log}, done: make(chan struct{})}
 	debug := o.Log.Enabled(ctx, slog.LevelDebug)
 	addr, err := s.spawn(ctx, order{
 		Dir: o.Dir, Addr: o.Addr, Bucket: o.Bucket, Keys: k, Debug: debug, Temporary: o.Temporary,
@@ -85,12 +81,11 @@ func configFor(addr, name string, k keys) bucket.Config {
 
 // spawn starts the child, gives it its order and waits until it listens.
 func (s *Server) spawn(ctx context.Context, o order) (addr string, err error) {
-	s.cmd = exec.Command("/proc/self/exe")
-	s.cmd.Args = []string{"layoutfs-embedded-s3"}
-	s.cmd.Env = append(withoutSecrets(os.Environ()), childEnv+"=1")
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	// A session of its own keeps the terminal's signals away.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if s.cmd, err = process.Command(withoutSecrets(os.Environ())...); err != nil {
+		return "", err
+	}
+	out := child.NewLines(s.out.say)
+	s.cmd.Stdout, s.cmd.Stderr = out, out
 	from, to, err := os.Pipe()
 	if err != nil {
 		return "", err
@@ -182,35 +177,23 @@ func (s *Server) Close() error {
 	return s.err
 }
 
-// lineLog turns what the child prints into log records, and keeps the last line.
-type lineLog struct {
+// said turns what the child prints into log records, and keeps the last line.
+type said struct {
 	log *slog.Logger
 
 	mu   sync.Mutex // guards following
-	rest []byte     // of a line without its end
-	line string     // the last that was not empty
+	line string
 }
 
-// Write implements io.Writer.
-func (l *lineLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.rest, []byte("\n"))
-		if !ok && len(l.rest) < 64<<10 {
-			return len(p), nil
-		}
-		l.rest = rest
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			l.line = string(line)
-			l.log.Debug("embedded S3 server", "says", l.line)
-		}
-	}
+func (s *said) say(line []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = string(line)
+	s.log.Debug("embedded S3 server", "says", s.line)
 }
 
-func (l *lineLog) last() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.line
+func (s *said) last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line
 }

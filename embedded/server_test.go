@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/layoutfs/layoutfs/child"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 )
 
@@ -221,8 +222,8 @@ func TestChildGetsNoSecretsOfTheEnvironment(t *testing.T) {
 }
 
 func TestProgramWithoutRunIfChild(t *testing.T) {
-	canServe.Store(false)
-	defer canServe.Store(true)
+	defer func(was *child.Kind) { process = was }(process)
+	process = child.New("layoutfs-unknown")
 	if _, err := Start(t.Context(), Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "RunIfChild") {
 		t.Errorf("got %v", err)
 	}
@@ -395,9 +396,10 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestLinesOfTheServer(t *testing.T) {
 	var log bytes.Buffer
-	l := &lineLog{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	l := &said{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	out := child.NewLines(l.say)
 	for _, part := range []string{"on", "e\n\ntw", "o\n  \n", strings.Repeat("x", 64<<10), "rest"} {
-		if n, err := l.Write([]byte(part)); n != len(part) || err != nil {
+		if n, err := out.Write([]byte(part)); n != len(part) || err != nil {
 			t.Errorf("write: %d, %v", n, err)
 		}
 	}

@@ -28,11 +28,12 @@ const schema = "layoutfs index 3"
 // Reserve is how many bytes the disk must have free for the index to be written: see store.Reserve.
 const Reserve = store.Reserve
 
-// entries are where an index is kept; the methods are those of store.Badger.
+// entries are where an index is kept; the methods are those of store.Front.
 type entries interface {
 	Get(key []byte) ([]byte, error)
 	Page(prefix, after []byte, values bool) (page []store.Entry, more bool, err error)
 	Write(changes ...store.Change) error
+	Flush() error
 	Close() error
 }
 
@@ -167,6 +168,9 @@ func (x *Index) get(key []byte) (value []byte, err error) {
 func (x *Index) write(changes ...store.Change) error {
 	return x.try(func(e entries) error { return e.Write(changes...) })
 }
+
+// Flush returns when what was written stays, whatever ends this process.
+func (x *Index) Flush() error { return x.try(func(e entries) error { return e.Flush() }) }
 
 // each calls f with the entries under a prefix until it says false. What is written meanwhile it may see or not.
 func (x *Index) each(prefix []byte, values bool, f func(key, value []byte) (goOn bool, err error)) error {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/layoutfs/layoutfs/child"
 	"github.com/layoutfs/layoutfs/index/store"
 )
 
@@ -353,9 +353,9 @@ func TestIndexThatIsLostWhileItIsOpen(t *testing.T) {
 		"a log that cannot be written": cut("*.mem"),
 		"no directory":                 func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
 		"no process": func(t *testing.T, _ string) {
-			for _, pid := range children(t) {
-				must(t, syscall.Kill(pid, syscall.SIGKILL))
-			}
+			pids, err := child.Of(os.Getpid())
+			must(t, err)
+			must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -396,22 +396,4 @@ func TestIndexThatIsLostWhileItIsOpen(t *testing.T) {
 			}
 		})
 	}
-}
-
-// children are the processes that this one has started.
-func children(t *testing.T) []int {
-	t.Helper()
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	must(t, err)
-	var pids []int
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		must(t, err)
-		for _, pid := range strings.Fields(string(b)) {
-			n, err := strconv.Atoi(pid)
-			must(t, err)
-			pids = append(pids, n)
-		}
-	}
-	return pids
 }

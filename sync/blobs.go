@@ -208,7 +208,11 @@ func (e *Engine) Forget(ctx context.Context, d digest.Digest) error {
 		return fmt.Errorf("forget blob %s: %w", d, err)
 	}
 	if !reached {
-		if err := e.index.UpdateBlob(d, func(b *index.Blob) { b.Where |= index.Hidden }); err != nil {
+		err := e.index.UpdateBlob(d, func(b *index.Blob) { b.Where |= index.Hidden })
+		if err == nil {
+			err = e.index.Flush() // nothing else says that it was removed
+		}
+		if err != nil {
 			return fmt.Errorf("forget blob %s: %w", d, err)
 		}
 	}

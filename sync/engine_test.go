@@ -4,17 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/layoutfs/layoutfs/child"
+	"github.com/layoutfs/layoutfs/index"
 	"github.com/layoutfs/layoutfs/index/cacheconfig"
 	"github.com/layoutfs/layoutfs/sync/bucket"
 	"github.com/layoutfs/layoutfs/sync/disk"
@@ -168,6 +172,47 @@ func TestLostIndexIsFoundAgain(t *testing.T) {
 		if ok, err := h.reached(t.Context(), digest.FromBytes(c.layers[0])); !ok || err != nil {
 			t.Errorf("a layer is reached: %v, %v", ok, err)
 		}
+	}
+}
+
+// TestRemovedStaysRemoved: a blob that no name needs is not shown again, though the bucket has it, whatever ends the process of the
+// index as soon as it is said to be removed.
+func TestRemovedStaysRemoved(t *testing.T) {
+	b := newMemBucket()
+	h := newHost(t, b, nil)
+	h.stop()
+	h.openIndex = index.Start
+	for range 5 {
+		h.start()
+		d := h.mustWrite(random(100, 1))
+		must(t, h.Flush(t.Context()))
+		must(t, h.Forget(t.Context(), d))
+		pids, err := child.Of(os.Getpid())
+		must(t, err)
+		must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
+		must(t, errors.Join(h.Close(), h.o.Disk.Close()))
+		h.start()
+		if _, err := h.Stat(t.Context(), d); !isNotExist(err) {
+			t.Errorf("the blob that was removed: %v", err)
+		}
+		h.stop()
+	}
+}
+
+// TestIndexIsLostBetweenIndexAndCatalog: a closure that went to an index which is lost before the catalog says that it is there
+// is in the next one.
+func TestIndexIsLostBetweenIndexAndCatalog(t *testing.T) {
+	h := newHost(t, newMemBucket(), nil)
+	layer := digest.FromString("layer")
+	manifest := ocispec.Descriptor{Digest: digest.FromString("manifest")}
+	n := index.Name{Name: "app", Descriptor: manifest, Closure: []ocispec.Descriptor{manifest, {Digest: layer}}}
+	must(t, h.inBoth(func() error { return h.index.PutName(n) }, func() {
+		must(t, os.RemoveAll(filepath.Join(h.dir, "index")))
+		must(t, h.index.PutBlobs(index.Blob{Digest: layer}))
+		h.catalog.set("app", entryOf(n))
+	}))
+	if ok, err := h.index.Reached(layer); !h.index.Lost() || !ok || err != nil {
+		t.Errorf("lost: %v; the layer is reached: %v, %v", h.index.Lost(), ok, err)
 	}
 }
 

@@ -23,17 +23,18 @@ import (
 // host is one machine: a cache directory with an engine on it, which can be restarted.
 type host struct {
 	*Engine
-	t      *testing.T
-	bucket *memBucket
-	dir    string
-	o      Options
-	n      int
-	warmed chan digest.Digest // every blob that became warm
+	t         *testing.T
+	bucket    *memBucket
+	dir       string
+	o         Options
+	n         int
+	openIndex func(dir string, log *slog.Logger) (*index.Index, error)
+	warmed    chan digest.Digest // every blob that became warm
 }
 
 func newHost(t *testing.T, b *memBucket, set func(*Options)) *host {
 	t.Helper()
-	h := &host{t: t, bucket: b, dir: t.TempDir(), o: Options{
+	h := &host{t: t, bucket: b, dir: t.TempDir(), openIndex: index.Open, o: Options{
 		Blobs: b, Names: b, Refresh: time.Nanosecond, Patience: time.Nanosecond,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}}
@@ -49,7 +50,7 @@ func (h *host) start() {
 	h.t.Helper()
 	d, err := disk.Open(h.dir, disk.Options{Log: h.o.Log})
 	must(h.t, err)
-	x, err := index.Open(d.IndexDir(), h.o.Log)
+	x, err := h.openIndex(d.IndexDir(), h.o.Log)
 	must(h.t, err)
 	h.o.Disk, h.o.Index = d, x
 	h.Engine, err = Open(context.Background(), h.o)

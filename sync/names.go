@@ -76,13 +76,14 @@ func (e *Engine) Closure(ctx context.Context, name string) ([]ocispec.Descriptor
 	if err != nil {
 		return nil, fmt.Errorf("closure of name %q: %w", name, err)
 	}
-	err = e.index.UpdateName(name, func(now *index.Name) bool {
-		now.Closure = closure
-		return now.Descriptor.Digest == n.Descriptor.Digest
-	})
 	warning := unimportable(closure)
 	e.warn(name, warning)
-	e.catalog.noteRead(name, n.Descriptor.Digest, warning)
+	err = e.inBoth(func() error {
+		return e.index.UpdateName(name, func(now *index.Name) bool {
+			now.Closure = closure
+			return now.Descriptor.Digest == n.Descriptor.Digest
+		})
+	}, func() { e.catalog.noteRead(name, n.Descriptor.Digest, warning) })
 	return closure, err
 }
 

@@ -207,14 +207,28 @@ func (e *Engine) learn(n index.Name) error {
 	if e.catalog.waiting(n.Name, n.Descriptor.Digest) {
 		return nil
 	}
-	if err := e.index.PutName(n); err != nil {
-		return fmt.Errorf("note name %q: %w", n.Name, err)
-	}
 	ent := entryOf(n)
 	ent.learnt = time.Now()
 	e.warn(n.Name, ent.warning)
-	e.catalog.set(n.Name, ent)
+	err := e.inBoth(func() error { return e.index.PutName(n) }, func() { e.catalog.set(n.Name, ent) })
+	if err != nil {
+		return fmt.Errorf("note name %q: %w", n.Name, err)
+	}
 	return nil
+}
+
+// inBoth has the index note a closure, and then the catalog that it is there. An index that was lost in between begins
+// with what the catalog knew before, and is told once more.
+func (e *Engine) inBoth(inIndex func() error, inCatalog func()) error {
+	lost := e.index.Lost()
+	if err := inIndex(); err != nil {
+		return err
+	}
+	inCatalog()
+	if e.index.Lost() == lost {
+		return nil
+	}
+	return inIndex()
 }
 
 // warn logs what is said of a name, once.

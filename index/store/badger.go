@@ -231,6 +231,9 @@ func (b *Badger) Write(changes ...Change) error {
 	})
 }
 
+// Flush does nothing: changes are made when Write returns.
+func (b *Badger) Flush() error { return nil }
+
 // view reads. Whatever cannot be read is damaged.
 func (b *Badger) view(f func(txn *badger.Txn) error) error {
 	err := recovered(func() error { return b.db.View(f) })

@@ -7,19 +7,15 @@ import (
 	"net"
 	"net/rpc"
 	"os"
-	"os/signal"
-	"sync/atomic"
 	"syscall"
+
+	"github.com/layoutfs/layoutfs/child"
 )
 
-// childEnv marks the process that is to have the database open.
-const childEnv = "LAYOUTFS_INDEX"
+// kind is the process that has a database open.
+var kind = child.New("layoutfs-index")
 
-// canServe says that this program called RunIfChild: started again, it would be that process. Otherwise Start
-// would run the whole program a second time.
-var canServe atomic.Bool
-
-// connFD is the child's end of the socket between the two.
+// connFD is its end of the socket between the two.
 const connFD = 3
 
 // serviceName is what the methods of service are called by.
@@ -28,19 +24,9 @@ const serviceName = "Store"
 // RunIfChild turns this process into one that has the database open, if Start started it for that, and does not return
 // then. Call it before anything else in main.
 func RunIfChild() {
-	canServe.Store(true)
-	if os.Getenv(childEnv) == "" {
-		return
-	}
-	_ = os.WriteFile("/proc/self/comm", []byte("layoutfs-index"), 0) // for top, where it would be "exe"
-	// The parent says when to stop: a ^C at its terminal, or a service manager's signal to all its
-	// processes, must not take the index away while it still uploads.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	if err := serve(os.NewFile(connFD, "parent"), slog.New(slog.NewJSONHandler(os.Stderr, nil))); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	kind.RunIfChild(func() error {
+		return serve(os.NewFile(connFD, "parent"), slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	})
 }
 
 // serve answers until the parent hangs up. If that did not close the database it is dead, and a successor may be waiting:

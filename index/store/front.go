@@ -132,7 +132,7 @@ func (f *Front) Get(key []byte) ([]byte, error) {
 // Page returns entries under a prefix whose keys come after a key, or the first ones, and whether there may be more.
 // Without values it is keys alone. What could not be written yet is not among them.
 func (f *Front) Page(prefix, after []byte, values bool) (page []Entry, more bool, err error) {
-	if err := f.flush(); over(err) {
+	if err := f.Flush(); over(err) {
 		return nil, false, err
 	}
 	return f.behind.Page(prefix, after, values)
@@ -190,9 +190,6 @@ func (f *Front) makeQueued() bool {
 	err := f.behind.Write(changes...)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if over(f.err) {
-		return false
-	}
 	if f.err = err; err == nil {
 		f.queue = f.queue[len(changes):]
 		f.made += uint64(len(changes))
@@ -204,8 +201,8 @@ func (f *Front) makeQueued() bool {
 	return err == nil
 }
 
-// flush has all changes made that were asked for so far.
-func (f *Front) flush() error {
+// Flush has all changes made that were asked for so far.
+func (f *Front) Flush() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !over(f.err) {
@@ -221,7 +218,7 @@ func (f *Front) flush() error {
 // Close makes what is queued, as far as the disk takes it, and closes what is behind.
 func (f *Front) Close() (err error) {
 	f.once.Do(func() {
-		_ = f.flush() // what a full disk does not take is found again
+		_ = f.Flush() // what a full disk does not take is found again
 		close(f.stop)
 		<-f.idle
 		f.mu.Lock()

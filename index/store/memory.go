@@ -59,5 +59,8 @@ func (m *Memory) Write(changes ...Change) error {
 	return nil
 }
 
+// Flush does nothing.
+func (m *Memory) Flush() error { return nil }
+
 // Close does nothing.
 func (m *Memory) Close() error { return nil }

@@ -10,10 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/layoutfs/layoutfs/child"
 )
 
 // A process that does not answer will not, and nothing may wait for it.
@@ -37,9 +38,6 @@ type process struct {
 // Start has a process of its own open the database as Open does. One that dies of that, or of reading what there is, is started
 // once more, and begins anew. Its messages go to log.
 func Start(dir, version string, log *slog.Logger) (f *Front, err error) {
-	if !canServe.Load() {
-		return nil, errors.New("this program does not call store.RunIfChild")
-	}
 	if dir, err = filepath.Abs(dir); err != nil { // the process is in another directory
 		return nil, fmt.Errorf("open the index %s: %w", dir, err)
 	}
@@ -70,19 +68,19 @@ func start(dir, version string, log *slog.Logger) (*Front, error) {
 }
 
 func spawn(log *slog.Logger) (*process, error) {
+	cmd, err := kind.Command()
+	if err != nil {
+		return nil, err
+	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	p := &process{cmd: exec.Command("/proc/self/exe"), said: &relay{log: log}, gone: make(chan struct{})}
-	p.cmd.Args = []string{"layoutfs-index"}
-	p.cmd.Env = []string{childEnv + "=1"} // it needs none of the secrets
-	p.cmd.Dir = "/"                       // not to keep a file system busy
-	p.cmd.Stderr = p.said
+	p := &process{cmd: cmd, said: &relay{log: log}, gone: make(chan struct{})}
+	p.cmd.Dir = "/" // not to keep a file system busy
+	p.cmd.Stderr = child.NewLines(p.said.say)
 	p.cmd.ExtraFiles = []*os.File{theirs}
-	// A session of its own keeps the terminal's signals away.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
@@ -127,10 +125,13 @@ func (p *process) askWithin(within time.Duration, method string, q Request) (Rep
 	if call.Error != nil {
 		return Reply{}, fmt.Errorf("%w: %w", ErrLost, p.why(call.Error))
 	}
-	if r.Failed != nil {
-		return r, r.Failed
+	if r.Failed == nil {
+		return r, nil
 	}
-	return r, nil
+	if r.Failed.Lost {
+		p.kill() // what it has open is not worth to be closed
+	}
+	return r, r.Failed
 }
 
 // why is how the process ended, with what it said last.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -16,35 +15,17 @@ import (
 type relay struct {
 	log *slog.Logger
 
-	mu   sync.Mutex // guards following
-	rest []byte     // of a line without its end
-	end  []string
+	mu  sync.Mutex // guards following
+	end []string
 }
 
 // endLines are as many as tell why: what follows are the stacks of all goroutines.
 const endLines = 2
 
-// Write implements io.Writer.
-func (r *relay) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rest = append(r.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(r.rest, []byte("\n"))
-		if !ok {
-			return len(p), nil
-		}
-		r.rest = rest
-		r.say(bytes.TrimSpace(line))
-	}
-}
-
 func (r *relay) say(line []byte) {
 	var record map[string]any
 	if err := json.Unmarshal(line, &record); err != nil {
-		if len(line) > 0 && len(r.end) < endLines {
-			r.end = append(r.end, string(line))
-		}
+		r.keep(string(line))
 		return
 	}
 	var level slog.Level
@@ -59,6 +40,14 @@ func (r *relay) say(line []byte) {
 		attrs = append(attrs, slog.Any(key, record[key]))
 	}
 	r.log.Log(context.Background(), level, message, attrs...)
+}
+
+func (r *relay) keep(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.end) < endLines {
+		r.end = append(r.end, line)
+	}
 }
 
 // last is what the process said when it died; empty if nothing.
