@@ -73,7 +73,7 @@ type unreadableError struct {
 }
 
 func (e *unreadableError) Error() string {
-	return fmt.Sprintf("nothing is pruned, because it is not known what name %q needs: %v; export it again, or delete it with `layoutfs rm`", e.name, e.err)
+	return fmt.Sprintf("it is not known what name %q needs: %v; export it again, or delete it with `layoutfs rm`", e.name, e.err)
 }
 
 func (e *unreadableError) Unwrap() error { return e.err }
@@ -150,7 +150,10 @@ func (m *marks) mark(r read) {
 	if old, ok := m.names[r.entry.Name]; ok {
 		m.unmark(old)
 	}
-	n := &known{name: r.entry.Name, version: r.entry.Version}
+	n := &known{name: r.entry.Name}
+	if r.err == nil { // else the next refresh reads it again, written anew or not
+		n.version = r.entry.Version
+	}
 	for _, d := range r.closure {
 		k := keyOf(d.Digest)
 		at, ok := m.at[k]

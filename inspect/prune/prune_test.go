@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	iofs "io/fs"
 	"iter"
 	"maps"
 	"slices"
@@ -33,7 +35,8 @@ func must(t testing.TB, err error) {
 // aged is a real bucket whose objects are as old as a test wants them.
 type aged struct {
 	*bucket.Client
-	t testing.TB
+	t      testing.TB
+	missed func(digest.Digest) // if not nil, called after a read of a blob that is not there
 
 	mu    sync.Mutex // guards following
 	blobs map[digest.Digest]time.Duration
@@ -65,6 +68,14 @@ func (a *aged) ListBlobs(ctx context.Context) iter.Seq2[bucket.Object, error] {
 func (a *aged) StatBlob(ctx context.Context, d digest.Digest) (bucket.Object, error) {
 	o, err := a.Client.StatBlob(ctx, d)
 	return a.back(o), err
+}
+
+func (a *aged) OpenBlob(ctx context.Context, d digest.Digest, off, n int64) (io.ReadCloser, error) {
+	r, err := a.Client.OpenBlob(ctx, d, off, n)
+	if errors.Is(err, iofs.ErrNotExist) && a.missed != nil {
+		a.missed(d)
+	}
+	return r, err
 }
 
 // touch is what an exporter does with what it relies on.
@@ -389,6 +400,28 @@ func TestLostManifestsAreTold(t *testing.T) {
 }
 
 // TestUploadsThatNobodyFinishes go when they are old, and no others.
+// TestManifestsThatAreThereAgainAreNoLoss: a mount looks at a name's blobs once more when it has written it, and
+// uploads what was pruned meanwhile.
+func TestManifestsThatAreThereAgainAreNoLoss(t *testing.T) {
+	a := newBucket(t)
+	manifest := a.name("app", 30*day, a.blob("old", 30*day))[0]
+	content, err := a.OpenBlob(t.Context(), manifest.Digest, 0, manifest.Size)
+	must(t, err)
+	b, err := io.ReadAll(content)
+	must(t, errors.Join(err, content.Close()))
+	must(t, a.DeleteName(t.Context(), "app"))
+	a.missed = func(digest.Digest) { a.blob(string(b), 0) }
+	_, _, err = a.run(Options{Grace: day, pause: func(r Removal) {
+		if r.Digest == manifest.Digest {
+			must(t, a.PutName(t.Context(), "late", []byte("{}"), &manifest))
+		}
+	}})
+	must(t, err)
+	if !a.there()[manifest.Digest] {
+		t.Error("the manifest is not there: the test tests nothing")
+	}
+}
+
 func TestUploadsThatNobodyFinishes(t *testing.T) {
 	client := buckettest.Open(t)
 	fake := &uploads{Client: client, all: []bucket.Upload{

@@ -45,7 +45,7 @@ func Run(ctx context.Context, b Bucket, o Options) (Report, error) {
 		return r.report, err
 	}
 	if _, err := r.marks.refresh(ctx); err != nil {
-		return r.report, err
+		return r.report, fmt.Errorf("nothing is pruned: %w", err)
 	}
 	if err := r.names(ctx, r.o.victims(r.marks, pins, r.began)); err != nil {
 		return r.report, err
@@ -144,7 +144,7 @@ func (r *run) sweep(ctx context.Context) error {
 		}
 		if r.o.now().Sub(marked) > remarkEvery {
 			if _, err := r.marks.refresh(gctx); err != nil {
-				listing = err
+				listing = fmt.Errorf("no more is pruned: %w", err)
 				break
 			}
 			if marked = r.o.now(); r.marks.reached(o.Digest) {
@@ -247,7 +247,11 @@ func (r *run) checkLost(ctx context.Context) error {
 		}
 	}
 	if len(errs) == 0 && unread != nil {
-		errs = append(errs, fmt.Errorf("look whether names were written meanwhile: %w", unread))
+		// What made it unreadable is there again, or was deleted by somebody else. A mount looks at the blobs of
+		// a name that it has just written, too, and uploads those that went meanwhile.
+		if _, unread = r.marks.refresh(ctx); unread != nil {
+			return fmt.Errorf("look whether names were written meanwhile: %w", unread)
+		}
 	}
 	return errors.Join(errs...)
 }
