@@ -42,17 +42,17 @@ trap finish EXIT
 # shellcheck source=/dev/null
 source "demo/$engine.sh"
 
-# timed LOG COMMAND... keeps what a command prints, and sets took; what a build says when it fails is shown.
+# timed LOG BUILD... keeps what a build prints, shows its steps, and sets took; all that it says is shown when it fails.
 timed() {
   local log=$1 since
   since=$(date +%s.%N)
   shift
-  "$@" >"$log" || { cat "$log"; exit 1; }
+  "$@" | tee "$log" | lines || { cat "$log"; exit 1; }
   took=$(awk -v a="$since" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f s", b - a }')
 }
 
 # lines shows what a person wants to see of a build: its steps, and which of them came from the cache.
-lines() { grep -E '^#[0-9]+ (\[|CACHED|exporting cache|importing cache)' "$1" | grep -v -E 'internal|\[context' | sed 's/^/   /'; }
+lines() { grep -E --line-buffered '^#[0-9]+ (\[|CACHED|exporting cache|importing cache)' | grep -v -E --line-buffered 'internal|\[context' | sed -u 's/^/   /'; }
 
 # steps lists the steps of a build that are lines of the Dockerfile, by their numbers.
 steps() { grep -E '^#[0-9]+ \[' "$1" | grep -v -E 'internal|\[context' | cut -d' ' -f1 | sort -u; }
@@ -69,7 +69,6 @@ layoutfs mount --s3 "$s3" --cache-dir "$work/machine-a/disk" -d "$a" | sed 's/^/
 start_builder
 timed "$work/build-a.log" build "$work/out-a" to="$a/hello"
 first=$took
-lines "$work/build-a.log"
 layoutfs status --format '   uploaded {{.Counters.UploadedBlobs}} blobs, {{size .Counters.UploadedBytes}}; names published: {{.Counters.Published}}' "$a"
 
 say "Machine A is lost: its builder, its local disk, its mount"
@@ -83,7 +82,6 @@ b=$work/machine-b/cache && mkdir -p "$b"
 layoutfs mount --s3 "$s3" --cache-dir "$work/machine-b/disk" -d "$b" | sed 's/^/   /'
 start_builder
 timed "$work/build-b.log" build "$work/out-b" from="$b/hello"
-lines "$work/build-b.log"
 
 say "Result"
 all=0 missed=0

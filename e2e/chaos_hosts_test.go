@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,14 +45,20 @@ type publication struct {
 	acknowledged bool
 }
 
+// member is a host of a crowd.
+type member struct {
+	*host
+	gate  sync.RWMutex // held for reading while a client uses the host: none may find it not mounted
+	turns atomic.Int64 // how often it was killed and mounted again: odd while it is dead
+}
+
 // crowd is many hosts that share a bucket.
 type crowd struct {
 	t     *testing.T
 	c     bucket.Config
 	p     *plainS3
-	hosts []*host
-	gates []sync.RWMutex // of the hosts, held for reading while a client uses one: none may find it not mounted
-	pool  [][]byte       // layers that caches share
+	hosts []*member
+	pool  [][]byte // layers that caches share
 
 	mu    sync.Mutex // guards following
 	made  map[string][]*publication
@@ -71,12 +78,11 @@ func TestChaosHosts(t *testing.T) {
 		w.pool = append(w.pool, randomBytes(r, 1000+r.IntN(100_000)))
 	}
 	for range 8 {
-		w.hosts = append(w.hosts, newHostFor(t, csv(c, "touch_refresh=2s"), "--refresh", crowdRefresh.String()))
+		w.hosts = append(w.hosts, &member{host: newHostFor(t, csv(c, "touch_refresh=2s"), "--refresh", crowdRefresh.String())})
 	}
-	w.gates = make([]sync.RWMutex, len(w.hosts))
 	w.run(r, timeOf(t, 5*time.Second, 1))
 	w.p.wantRight(map[digest.Digest]bool{})
-	fresh := newHost(t, c)
+	fresh := &member{host: newHost(t, c)}
 	for name := range w.made {
 		w.read(fresh, name)
 	}
@@ -88,11 +94,11 @@ func (w *crowd) run(r *rand.Rand, d time.Duration) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), d)
 	defer cancel()
 	var workers sync.WaitGroup
-	for i := range w.hosts {
+	for i, h := range w.hosts {
 		own := rand.New(rand.NewPCG(r.Uint64(), 2))
 		workers.Go(func() {
 			for ctx.Err() == nil {
-				w.step(own, i)
+				w.step(own, h, fmt.Sprint("host-", i))
 			}
 		})
 	}
@@ -105,7 +111,7 @@ func (w *crowd) run(r *rand.Rand, d time.Duration) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Duration(r.IntN(4000)) * time.Millisecond):
-			w.kill(r.IntN(len(w.hosts)))
+			w.kill(w.hosts[r.IntN(len(w.hosts))])
 		}
 	}
 	cancel()
@@ -114,12 +120,22 @@ func (w *crowd) run(r *rand.Rand, d time.Duration) {
 }
 
 // kill kills the daemon of a host with clients at work, and starts it again.
-func (w *crowd) kill(i int) {
-	w.hosts[i].kill()
-	w.gates[i].Lock()
-	defer w.gates[i].Unlock()
-	w.hosts[i].mount()
+func (w *crowd) kill(h *member) {
+	h.turns.Add(1)
+	h.kill()
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	h.mount()
+	h.turns.Add(1)
 	w.note("kills")
+}
+
+// failed counts an operation that a kill of its host has cut off. No other may fail.
+func (w *crowd) failed(what string, h *member, turns int64, err error) {
+	if turns%2 == 0 && h.turns.Load() == turns {
+		w.t.Errorf("of %s, which was not killed, an %s failed: %v", h.mnt, what, err)
+	}
+	w.note(what + "s cut off by a kill")
 }
 
 func (w *crowd) note(what string) {
@@ -129,18 +145,18 @@ func (w *crowd) note(what string) {
 }
 
 // step is one export or import of a host.
-func (w *crowd) step(r *rand.Rand, i int) {
-	w.gates[i].RLock()
-	defer w.gates[i].RUnlock()
-	names := []string{"common", fmt.Sprint("host-", i), fmt.Sprint("host-", r.IntN(len(w.hosts)))}
+func (w *crowd) step(r *rand.Rand, h *member, own string) {
+	h.gate.RLock()
+	defer h.gate.RUnlock()
+	names := []string{"common", own, fmt.Sprint("host-", r.IntN(len(w.hosts)))}
 	if r.IntN(3) > 0 {
-		w.read(w.hosts[i], names[r.IntN(3)])
+		w.read(h, names[r.IntN(3)])
 		return
 	}
-	w.export(r, w.hosts[i], names[r.IntN(2)])
+	w.export(r, h, names[r.IntN(2)])
 }
 
-func (w *crowd) export(r *rand.Rand, h *host, name string) {
+func (w *crowd) export(r *rand.Rand, h *member, name string) {
 	layers := [][]byte{randomBytes(r, 1+r.IntN(100_000))}
 	for _, b := range w.pool {
 		if r.IntN(3) == 0 {
@@ -152,19 +168,21 @@ func (w *crowd) export(r *rand.Rand, h *host, name string) {
 	w.mu.Lock()
 	w.made[name] = append(w.made[name], pub)
 	w.mu.Unlock()
+	turns := h.turns.Load()
 	err := c.exportTo(w.t.Context(), h.path(name), "latest")
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if pub.ended, pub.acknowledged = time.Now(), err == nil; err != nil {
-		w.count["exports that failed"]++
+	pub.ended, pub.acknowledged = time.Now(), err == nil
+	w.mu.Unlock()
+	if err != nil {
+		w.failed("export", h, turns, err)
 		return
 	}
-	w.count["exports"]++
+	w.note("exports")
 }
 
 // read imports a name, and holds what it is against what it may be.
-func (w *crowd) read(h *host, name string) {
-	began := time.Now()
+func (w *crowd) read(h *member, name string) {
+	turns, began := h.turns.Load(), time.Now()
 	d, err := importFrom(h.path(name), "latest")
 	ended := time.Now()
 	switch {
@@ -173,7 +191,7 @@ func (w *crowd) read(h *host, name string) {
 	case errors.Is(err, errNoTag) || d == "" && errors.Is(err, os.ErrNotExist):
 		d = ""
 	case err != nil:
-		w.note("imports that failed") // it was killed, or the name was written anew meanwhile
+		w.failed("import", h, turns, err)
 		return
 	}
 	w.mu.Lock()
