@@ -30,6 +30,7 @@ await_builder() {
 stop() { [ -z "$1" ] || { kill "$1" && wait "$1"; } 2>/dev/null || true; }
 
 finish() {
+  trap '' INT TERM # make sends a second one
   for m in "$work"/machine-*/cache; do
     ! mountpoint -q "$m" || layoutfs umount --force "$m"
   done
