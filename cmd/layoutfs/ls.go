@@ -63,6 +63,9 @@ var sortings = map[string]func(a, b inspect.Summary) int{
 // patterns says which names any of the patterns fits; without any, all.
 func patterns(all []string) (func(name string) bool, error) {
 	for _, p := range all {
+		if path.IsAbs(p) {
+			return nil, usagef("%q is a path, and names do not begin with a slash; a folder is given as --layout DIR", p)
+		}
 		if _, err := path.Match(p, ""); err != nil {
 			return nil, usagef("%q is no pattern: a [ in it is not closed", p)
 		}

@@ -174,7 +174,7 @@ func nameArgs(c *cli.Command, low, high int, what string) ([]string, error) {
 	case len(args) < low:
 		return nil, usagef("%s takes %s; `layoutfs ls` lists the names", c.Name, what)
 	case len(args) > high:
-		return nil, usagef("%s takes %s, not %d arguments: %s", c.Name, what, len(args), strings.Join(args, " "))
+		return nil, usagef("%s takes %s, not %q", c.Name, what, strings.Join(args, " "))
 	}
 	return args, nil
 }
