@@ -41,8 +41,9 @@ func TestPruneBesideExports(t *testing.T) {
 		t.Fatal(r.failures())
 	}
 	told, pruned, failed := 0, 0, 0
-	const rounds = 8
-	for round := range rounds {
+	const rounds, most = 8, 40 // on a busy machine it may take more until one is pruned
+	round := 0
+	for ; round < rounds || round < most && pruned == 0; round++ {
 		for _, name := range []string{"s3", "local"} {
 			must(t, client.DeleteName(t.Context(), name))
 		}
@@ -76,7 +77,7 @@ func TestPruneBesideExports(t *testing.T) {
 		}
 		wantWhole(t, csv(c), told > 0, round)
 	}
-	if pruned == 0 || failed == rounds {
+	if pruned == 0 || failed == round {
 		t.Errorf("%d blobs were pruned, %d exports failed: the test tests nothing", pruned, failed)
 	}
 	t.Logf("%d blobs were pruned; %d exports failed, because a blob went that they had just found; %d names lost some, and prune said so", pruned, failed, told)
