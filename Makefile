@@ -27,10 +27,11 @@ HEAVY := Test(Contract|BothDirectionsElsewhere)/(seaweedfs|radosgw)
 
 FUZZTIME ?= 20s
 
-# What `make chaos` runs, how many kills of each of its six kinds, and the seed of its choices; for how long
-# `make hosts` has many hosts at work.
+# What `make chaos` runs, how many kills of each of its six kinds, how long its other faults go on (each test takes its
+# share of that: an eighth, say), and the seed of its choices; for how long `make hosts` has many hosts at work.
 CHAOS  := Test(Kill|PowerLoss|DamagedIndex|IndexIsDamagedWhileItIsMounted|HostileBucket|Chaos.*)$$
 ROUNDS ?= 34
+FAULTS ?= 4m
 MANY   ?= 10m
 SEED   ?= $(shell date +%s)
 
@@ -92,7 +93,7 @@ fuzz: ## fuzz everything that parses, FUZZTIME (20s) each
 chaos: SEED := $(SEED)
 chaos: system tools ## kill, cut the power, break disk and bucket, in under 20 minutes; SEED= repeats its choices
 	@echo "seed $(SEED): run again with make chaos SEED=$(SEED)"
-	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) \
+	cd e2e && LAYOUTFS_E2E_LONG=1 LAYOUTFS_CRASH_ROUNDS=$(ROUNDS) LAYOUTFS_CRASH_SEED=$(SEED) LAYOUTFS_CHAOS_TIME=$(FAULTS) \
 	  go test -timeout 40m -count=1 -json -run '$(CHAOS)' -skip 'TestChaosHosts$$' . | go run ./chaosreport -to ../docs/reliability.md \
 	    -title "Seed $(SEED), commit $$(git rev-parse --short HEAD), $$(date -u +%F); $(ROUNDS) kills of each of six kinds."
 

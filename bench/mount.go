@@ -121,11 +121,11 @@ func (m *mount) processes(ctx context.Context, of func(pid int) (float64, error)
 	if err != nil {
 		return is, err
 	}
-	children, err := child.Of(s.PID)
+	index, err := child.Find(s.PID, "layoutfs-index")
 	if err != nil {
 		return is, err
 	}
-	for i, pid := range []int{s.PID, children["layoutfs-index"]} {
+	for i, pid := range []int{s.PID, index} {
 		if is[i], err = of(pid); err != nil {
 			return is, err
 		}

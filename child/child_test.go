@@ -1,19 +1,25 @@
 package child
 
 import (
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// echo is a process that prints its environment and its name.
-var echo = New("layoutfs-echo")
+// echo is a process that prints its environment and its name; waits says that it is there, and ends with its input.
+var echo, waits = New("layoutfs-echo"), New("layoutfs-waits")
 
 func TestMain(m *testing.M) {
 	echo.RunIfChild(func() error {
 		comm, err := os.ReadFile("/proc/self/comm")
 		os.Stdout.WriteString(strings.Join(os.Environ(), "\n") + "\n\n " + string(comm))
+		return err
+	})
+	waits.RunIfChild(func() error {
+		os.Stdout.WriteString("x")
+		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
 	})
 	os.Exit(m.Run())

@@ -117,9 +117,9 @@ func TestIndexIsDamagedWhileItIsMounted(t *testing.T) {
 // endIndex ends the process that has the index of a daemon open.
 func endIndex(t testing.TB, daemon int) string {
 	t.Helper()
-	pids, err := child.Of(daemon)
+	pid, err := child.Find(daemon, "layoutfs-index")
 	must(t, err)
-	must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	return "without its process"
 }
 

@@ -353,9 +353,9 @@ func TestIndexThatIsLostWhileItIsOpen(t *testing.T) {
 		"a log that cannot be written": cut("*.mem"),
 		"no directory":                 func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) },
 		"no process": func(t *testing.T, _ string) {
-			pids, err := child.Of(os.Getpid())
+			pid, err := child.Find(os.Getpid(), "layoutfs-index")
 			must(t, err)
-			must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
+			must(t, syscall.Kill(pid, syscall.SIGKILL))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

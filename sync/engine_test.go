@@ -187,9 +187,9 @@ func TestRemovedStaysRemoved(t *testing.T) {
 		d := h.mustWrite(random(100, 1))
 		must(t, h.Flush(t.Context()))
 		must(t, h.Forget(t.Context(), d))
-		pids, err := child.Of(os.Getpid())
+		pid, err := child.Find(os.Getpid(), "layoutfs-index")
 		must(t, err)
-		must(t, syscall.Kill(pids["layoutfs-index"], syscall.SIGKILL))
+		must(t, syscall.Kill(pid, syscall.SIGKILL))
 		must(t, errors.Join(h.Close(), h.o.Disk.Close()))
 		h.start()
 		if _, err := h.Stat(t.Context(), d); !isNotExist(err) {

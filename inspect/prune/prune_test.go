@@ -399,7 +399,6 @@ func TestLostManifestsAreTold(t *testing.T) {
 	}
 }
 
-// TestUploadsThatNobodyFinishes go when they are old, and no others.
 // TestManifestsThatAreThereAgainAreNoLoss: a mount looks at a name's blobs once more when it has written it, and
 // uploads what was pruned meanwhile.
 func TestManifestsThatAreThereAgainAreNoLoss(t *testing.T) {
@@ -422,6 +421,7 @@ func TestManifestsThatAreThereAgainAreNoLoss(t *testing.T) {
 	}
 }
 
+// TestUploadsThatNobodyFinishes go when they are old, and no others.
 func TestUploadsThatNobodyFinishes(t *testing.T) {
 	client := buckettest.Open(t)
 	fake := &uploads{Client: client, all: []bucket.Upload{
